@@ -1,0 +1,53 @@
+package machine
+
+import (
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/offers"
+)
+
+// Batch collects what follows from a run of events. Nothing of it leaves the process before Writes are durable
+// (design.md 2.3). Order within each list is the order of release.
+type Batch struct {
+	Seq     uint64
+	Writes  []state.Write
+	Calls   []offers.Call
+	Replies []Reply
+	Notices []core.Notice
+	Probes  []Probe
+	Logs    []Log
+}
+
+// Reply answers a Request. Result is the command's result type, nil with Err.
+type Reply struct {
+	ID     uint64
+	Result any
+	Err    error
+}
+
+// Probe starts or stops a health or readiness check at the edge.
+type Probe struct {
+	Stop      bool
+	Readiness bool
+	Instance  core.InstanceID
+	Task      core.TaskID
+	Check     int // index of the health check; 0 for readiness
+	Name      string
+	Protocol  string // HTTP HTTPS TCP
+	Host      string // empty: no effective address, report a failure
+	Port      int    // 0: no effective port, report a failure
+	Path      string
+	Ignore1xx bool
+	// Ready lists the status codes that mean ready; Preserve keeps the last response.
+	Ready    []int
+	Preserve bool
+	// IntervalMs, TimeoutMs and FirstMs (delay of the first probe) are milliseconds.
+	IntervalMs, TimeoutMs, FirstMs int64
+}
+
+// Log is a line for the operator, as a value: the machine has no logger.
+type Log struct {
+	Warn bool
+	Text string
+	Spec core.PathID
+}

@@ -1,0 +1,119 @@
+package state
+
+import "stadion/core"
+
+// Counts are the counters of one spec, as lists show them (behaviour.md 8.6).
+type Counts struct {
+	Instances   int // rows of the spec, whatever their goal
+	Waiting     int // scheduled: wait for an offer
+	Provisioned int // accepted, no status yet, goal Running
+	Staged      int // launched, no status yet or TASK_STAGING
+	Running     int // last status TASK_RUNNING
+	Healthy     int // at least one health result, all alive
+	Unhealthy   int // at least one health result, not all alive
+}
+
+// HealthResult is what is known of one health check of one instance (behaviour.md 8.2).
+type HealthResult struct {
+	Reported            bool // false: no result yet in this term
+	Alive               bool
+	ConsecutiveFailures int
+	FirstSuccess        core.Timestamp
+	LastSuccess         core.Timestamp
+	LastFailure         core.Timestamp
+	LastFailureCause    string
+}
+
+// HealthBook is the health of one instance: one result per health check of its version, in the order of the
+// definition. Seeded marks alive flags that come from the last term (D-45).
+type HealthBook struct {
+	Results []HealthResult
+	Seeded  bool
+}
+
+// Aggregate is the health of the instance over all checks (behaviour.md 8.6).
+func (b *HealthBook) Aggregate() core.Health {
+	if b == nil || len(b.Results) == 0 {
+		return core.HealthUnknown
+	}
+	all, unknown := true, false
+	for _, r := range b.Results {
+		if !r.Reported {
+			unknown = true
+		}
+		if !r.Alive {
+			all = false
+		}
+	}
+	switch {
+	case all:
+		return core.Healthy
+	case unknown:
+		return core.HealthUnknown
+	}
+	return core.Unhealthy
+}
+
+// Any reports whether any check has a result, and whether all that have one are alive (tasksHealthy, tasksUnhealthy).
+func (b *HealthBook) Any() (some, alive bool) {
+	if b == nil {
+		return false, false
+	}
+	alive = true
+	for _, r := range b.Results {
+		if r.Reported {
+			some = true
+			alive = alive && r.Alive
+		}
+	}
+	return some, some && alive
+}
+
+// Delay is the backoff of one configuration (behaviour.md 4.3); Current in milliseconds.
+type Delay struct {
+	Reference core.Timestamp
+	Current   float64
+	Max       float64
+}
+
+// Deadline is the moment from which a launch is allowed again.
+func (d Delay) Deadline() core.Timestamp { return d.Reference + core.Timestamp(d.Current) }
+
+// QueueStats are the offer statistics of one waiting spec (behaviour.md 4.5). Immutable once stored.
+type QueueStats struct {
+	Processed  int
+	Unused     int
+	LastUsed   core.Timestamp
+	LastUnused core.Timestamp
+	Funnel     [10]int              // declined per first reason since the launch attempt began, in funnel order
+	LastOffers map[string]LastOffer // last non-matching offer per agent id; at most MaxLastOffers (D-12)
+}
+
+// MaxLastOffers bounds the agents remembered per waiting spec (D-12).
+const MaxLastOffers = 1000
+
+// LastOffer is one agent's last offer that did not match. Offer is an offers.Offer, kept as any because this
+// package must not import offers.
+type LastOffer struct {
+	Offer   any
+	Reasons []uint8
+	At      core.Timestamp
+}
+
+// Readiness is the last readiness result of a task in a running deployment (behaviour.md 8.8).
+type Readiness struct {
+	Name        string
+	Task        core.TaskID
+	Instance    core.InstanceID
+	Ready       bool
+	LastStatus  int // 0: no response kept
+	ContentType string
+	Body        string
+}
+
+// Mesos is what is known of the connection to the master.
+type Mesos struct {
+	Connected  bool
+	MasterURL  string
+	HomeRegion string
+}

@@ -1,0 +1,260 @@
+package state
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/tidwall/btree"
+
+	"stadion/core"
+)
+
+// View is the readable face of the state. A *Snapshot is one, and so is the writer's *State.
+// Rows it returns are shared and must not be changed.
+type View struct {
+	specs       btree.Map[core.PathID, core.RunSpec]
+	versions    btree.Map[string, core.RunSpec]
+	groups      btree.Map[core.PathID, *core.Group]
+	roots       btree.Map[core.Timestamp, *core.RootVersion]
+	instances   btree.Map[core.InstanceID, *core.Instance]
+	waiting     btree.Map[core.InstanceID, struct{}]
+	deployments btree.Map[string, *core.Deployment]
+	locks       btree.Map[core.PathID, string]
+	failures    btree.Map[core.PathID, *core.TaskFailure]
+	counts      btree.Map[core.PathID, Counts]
+	health      btree.Map[core.InstanceID, *HealthBook]
+	lastAlive   btree.Map[core.InstanceID, bool]
+	delays      btree.Map[string, Delay]
+	stats       btree.Map[core.PathID, *QueueStats]
+	readiness   btree.Map[core.TaskID, Readiness]
+	frameworkID string
+	rootStamp   core.Timestamp
+	mesos       Mesos
+	staged      int
+	running     int
+}
+
+// Snapshot is an immutable copy of the state after one batch.
+type Snapshot struct {
+	View
+	Seq  uint64 // number of the batch (SSE ids, ETag)
+	Term int64  // of the leader that made it
+	At   core.Timestamp
+}
+
+// State is the writer's side: a View plus the journal of the current batch.
+type State struct {
+	View
+	dirty map[string]Write
+	order []string
+}
+
+// New returns an empty state: a root group and nothing else.
+func New() *State {
+	s := &State{dirty: make(map[string]Write)}
+	s.groups.Set(core.Root, &core.Group{ID: core.Root})
+	return s
+}
+
+// Snapshot copies the present state in constant time.
+func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
+	n := &Snapshot{Seq: seq, Term: term, At: at}
+	v := &n.View
+	v.specs, v.versions, v.groups = *s.specs.Copy(), *s.versions.Copy(), *s.groups.Copy()
+	v.roots, v.instances, v.waiting = *s.roots.Copy(), *s.instances.Copy(), *s.waiting.Copy()
+	v.deployments, v.locks, v.failures = *s.deployments.Copy(), *s.locks.Copy(), *s.failures.Copy()
+	v.counts, v.health, v.lastAlive = *s.counts.Copy(), *s.health.Copy(), *s.lastAlive.Copy()
+	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
+	v.frameworkID, v.rootStamp, v.mesos = s.frameworkID, s.rootStamp, s.mesos
+	v.staged, v.running = s.staged, s.running
+	return n
+}
+
+// prefixed iterates over the entries of a map whose keys begin with prefix, in order.
+func prefixed[K ~string, V any](m *btree.Map[K, V], prefix string) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		m.Ascend(K(prefix), func(k K, v V) bool {
+			return strings.HasPrefix(string(k), prefix) && yield(k, v)
+		})
+	}
+}
+
+func values[K ~string, V any](m *btree.Map[K, V], prefix string) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, v := range prefixed(m, prefix) {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+func below(group core.PathID) string {
+	if group == core.Root {
+		return "/"
+	}
+	return string(group) + "/"
+}
+
+// instancePrefix begins the ids of all instances of a spec.
+func instancePrefix(spec core.PathID) string { return spec.SafePath() + ".instance-" }
+
+// versionKey orders the versions of one spec by time.
+func versionKey(id core.PathID, v core.Timestamp) string { return fmt.Sprintf("%s@%016d", id, v) }
+
+// RootStamp is the version of the last update of the tree.
+func (v *View) RootStamp() core.Timestamp { return v.rootStamp }
+
+// Spec returns the current definition of an app or pod.
+func (v *View) Spec(id core.PathID) (core.RunSpec, bool) { return v.specs.Get(id) }
+
+// SpecCount is the number of apps and pods.
+func (v *View) SpecCount() int { return v.specs.Len() }
+
+// SpecsBelow iterates over the specs below a group, in order of their ids.
+func (v *View) SpecsBelow(group core.PathID) iter.Seq[core.RunSpec] {
+	return values(&v.specs, below(group))
+}
+
+// SpecAt returns one stored version of a spec.
+func (v *View) SpecAt(id core.PathID, version core.Timestamp) (core.RunSpec, bool) {
+	return v.versions.Get(versionKey(id, version))
+}
+
+// SpecVersions lists the stored versions of a spec, oldest first.
+func (v *View) SpecVersions(id core.PathID) []core.RunSpec {
+	var out []core.RunSpec
+	for r := range values(&v.versions, string(id)+"@") {
+		out = append(out, r)
+	}
+	return out
+}
+
+// Group returns one group; the root always exists.
+func (v *View) Group(id core.PathID) (core.Group, bool) {
+	g, ok := v.groups.Get(id)
+	if !ok {
+		return core.Group{}, false
+	}
+	return *g, true
+}
+
+// GroupsBelow iterates over the groups strictly below a group, in order of their ids.
+func (v *View) GroupsBelow(group core.PathID) iter.Seq[core.Group] {
+	return func(yield func(core.Group) bool) {
+		for id, g := range prefixed(&v.groups, below(group)) {
+			if id != core.Root && !yield(*g) {
+				return
+			}
+		}
+	}
+}
+
+// GroupCount is the number of groups, the root included.
+func (v *View) GroupCount() int { return v.groups.Len() }
+
+// Roots lists the stored root versions, oldest first.
+func (v *View) Roots() iter.Seq[*core.RootVersion] {
+	return func(yield func(*core.RootVersion) bool) {
+		v.roots.Scan(func(_ core.Timestamp, r *core.RootVersion) bool { return yield(r) })
+	}
+}
+
+// Instance returns one instance.
+func (v *View) Instance(id core.InstanceID) (*core.Instance, bool) { return v.instances.Get(id) }
+
+// InstancesOf iterates over the instances of a spec, in order of their ids.
+func (v *View) InstancesOf(spec core.PathID) iter.Seq[*core.Instance] {
+	return values(&v.instances, instancePrefix(spec))
+}
+
+// Instances iterates over all instances, in order of their ids.
+func (v *View) Instances() iter.Seq[*core.Instance] { return values(&v.instances, "") }
+
+// InstanceTotal is the number of instances.
+func (v *View) InstanceTotal() int { return v.instances.Len() }
+
+// Totals are the numbers of staged and running instances of all specs.
+func (v *View) Totals() (staged, running int) { return v.staged, v.running }
+
+// WaitingOf iterates over the scheduled instances of a spec, in order of their ids.
+func (v *View) WaitingOf(spec core.PathID) iter.Seq[*core.Instance] {
+	return func(yield func(*core.Instance) bool) {
+		for id := range prefixed(&v.waiting, instancePrefix(spec)) {
+			if i, ok := v.instances.Get(id); ok && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// WaitingTotal is the number of scheduled instances of all specs.
+func (v *View) WaitingTotal() int { return v.waiting.Len() }
+
+// Counts returns the counters of a spec.
+func (v *View) Counts(spec core.PathID) Counts {
+	c, _ := v.counts.Get(spec)
+	return c
+}
+
+// Counted iterates over the specs that have instances, with their counters.
+func (v *View) Counted() iter.Seq2[core.PathID, Counts] { return prefixed(&v.counts, "") }
+
+// Deployment returns one running deployment.
+func (v *View) Deployment(id string) (*core.Deployment, bool) { return v.deployments.Get(id) }
+
+// Deployments iterates over all stored deployments, in order of their ids (D-26: stored means listed).
+func (v *View) Deployments() iter.Seq[*core.Deployment] { return values(&v.deployments, "") }
+
+// DeploymentCount is the number of stored deployments.
+func (v *View) DeploymentCount() int { return v.deployments.Len() }
+
+// DeploymentOf returns the deployment that holds a spec; at most one does (D-24).
+func (v *View) DeploymentOf(spec core.PathID) (*core.Deployment, bool) {
+	id, ok := v.locks.Get(spec)
+	if !ok {
+		return nil, false
+	}
+	return v.deployments.Get(id)
+}
+
+// Failure returns the last task failure of a spec.
+func (v *View) Failure(spec core.PathID) (*core.TaskFailure, bool) { return v.failures.Get(spec) }
+
+// Health returns the health of an instance; nil without health checks or results.
+func (v *View) Health(id core.InstanceID) *HealthBook {
+	b, _ := v.health.Get(id)
+	return b
+}
+
+// LastAlive is the health flag kept over failovers (D-45).
+func (v *View) LastAlive(id core.InstanceID) (alive, known bool) { return v.lastAlive.Get(id) }
+
+// Delay returns the backoff of a configuration.
+func (v *View) Delay(ref core.ConfigRef) (Delay, bool) { return v.delays.Get(delayKey(ref)) }
+
+// Delays iterates over all backoff rows.
+func (v *View) Delays() iter.Seq2[string, Delay] { return prefixed(&v.delays, "") }
+
+// Stats returns the offer statistics of a spec, nil without.
+func (v *View) Stats(spec core.PathID) *QueueStats {
+	s, _ := v.stats.Get(spec)
+	return s
+}
+
+// Readiness returns the last readiness result of a task.
+func (v *View) Readiness(t core.TaskID) (Readiness, bool) { return v.readiness.Get(t) }
+
+// ReadinessOf iterates over the readiness results of a spec's tasks.
+func (v *View) ReadinessOf(spec core.PathID) iter.Seq[Readiness] {
+	return values(&v.readiness, instancePrefix(spec))
+}
+
+// FrameworkID is the stored id, empty before the first registration.
+func (v *View) FrameworkID() string { return v.frameworkID }
+
+// Mesos is the state of the connection to the master.
+func (v *View) Mesos() Mesos { return v.mesos }
+
+func delayKey(ref core.ConfigRef) string { return versionKey(ref.Spec, ref.ConfigChange) }

@@ -1,0 +1,245 @@
+package state
+
+import (
+	"fmt"
+
+	"stadion/core"
+)
+
+// Table names a durable table.
+type Table string
+
+// The durable tables.
+const (
+	TableSpec       Table = "specs"       // key: spec id; value: the current version's stamp
+	TableVersion    Table = "versions"    // key: spec id@stamp; value: core.RunSpec
+	TableGroup      Table = "groups"      // *core.Group
+	TableRoot       Table = "roots"       // *core.RootVersion
+	TableInstance   Table = "instances"   // *core.Instance
+	TableDeployment Table = "deployments" // *core.Deployment
+	TableFailure    Table = "failures"    // *core.TaskFailure
+	TableFramework  Table = "framework"   // string
+	TableHealth     Table = "health"      // bool: last alive (D-45)
+)
+
+// Write is one row to store; a nil Value deletes it.
+type Write struct {
+	Table Table
+	Key   string
+	Value any
+}
+
+// note records that a durable row changed; the last change of a row in a batch wins.
+func (s *State) note(t Table, key string, value any) {
+	k := string(t) + "\x00" + key
+	if _, ok := s.dirty[k]; !ok {
+		s.order = append(s.order, k)
+	}
+	s.dirty[k] = Write{t, key, value}
+}
+
+// Pending is the number of rows that changed since the last Flush.
+func (s *State) Pending() int { return len(s.order) }
+
+// Flush takes the journal: one write per changed row, in the order of their first change.
+func (s *State) Flush() []Write {
+	if len(s.order) == 0 {
+		return nil
+	}
+	out := make([]Write, len(s.order))
+	for i, k := range s.order {
+		out[i] = s.dirty[k]
+	}
+	clear(s.dirty)
+	s.order = s.order[:0]
+	return out
+}
+
+// Load puts one stored row into an empty state without noting it. Rows may come in any order.
+func (s *State) Load(w Write) error {
+	switch v := w.Value.(type) {
+	case core.RunSpec:
+		s.versions.Set(versionKey(v.SpecID(), v.SpecVersion()), v)
+	case core.Timestamp: // TableSpec; resolved by Finish
+		s.specs.Set(core.PathID(w.Key), pendingSpec{id: core.PathID(w.Key), version: v})
+	case *core.Group:
+		s.groups.Set(v.ID, v)
+	case *core.RootVersion:
+		s.roots.Set(v.Version, v)
+	case *core.Instance:
+		s.setInstance(v)
+	case *core.Deployment:
+		s.setDeployment(v)
+	case *core.TaskFailure:
+		s.failures.Set(core.PathID(w.Key), v)
+	case string:
+		s.frameworkID = v
+	case bool:
+		s.lastAlive.Set(core.InstanceID(w.Key), v)
+	default:
+		return fmt.Errorf("table %s: value of type %T", w.Table, w.Value)
+	}
+	return nil
+}
+
+// pendingSpec stands for a current pointer until its version is loaded.
+type pendingSpec struct {
+	core.RunSpec
+	id      core.PathID
+	version core.Timestamp
+}
+
+// Finish completes loading: current pointers are joined with their versions. It returns the ids whose version is
+// missing; they fall back to the newest stored version or, without any, stay out of the tree (F14).
+func (s *State) Finish() (broken []core.PathID) {
+	var pending []pendingSpec
+	s.specs.Scan(func(_ core.PathID, r core.RunSpec) bool {
+		if p, ok := r.(pendingSpec); ok {
+			pending = append(pending, p)
+		}
+		return true
+	})
+	for _, p := range pending {
+		id := p.id
+		if full, ok := s.SpecAt(id, p.version); ok {
+			s.specs.Set(id, full)
+			continue
+		}
+		broken = append(broken, id)
+		if all := s.SpecVersions(id); len(all) > 0 {
+			s.specs.Set(id, all[len(all)-1])
+		} else {
+			s.specs.Delete(id)
+		}
+	}
+	s.roots.Reverse(func(v core.Timestamp, _ *core.RootVersion) bool { s.rootStamp = v; return false })
+	return broken
+}
+
+// SetRoot notes a new version of the tree.
+func (s *State) SetRoot(r *core.RootVersion) {
+	s.roots.Set(r.Version, r)
+	s.rootStamp = r.Version
+	s.note(TableRoot, r.Version.String(), r)
+}
+
+// DropRoot forgets an old root version.
+func (s *State) DropRoot(v core.Timestamp) {
+	s.roots.Delete(v)
+	s.note(TableRoot, v.String(), nil)
+}
+
+// PutSpec stores a version of a spec and makes it the current one.
+func (s *State) PutSpec(r core.RunSpec) {
+	s.PutVersion(r)
+	s.specs.Set(r.SpecID(), r)
+	s.note(TableSpec, string(r.SpecID()), r.SpecVersion())
+}
+
+// PutVersion stores a version of a spec without making it current.
+func (s *State) PutVersion(r core.RunSpec) {
+	k := versionKey(r.SpecID(), r.SpecVersion())
+	s.versions.Set(k, r)
+	s.note(TableVersion, k, r)
+}
+
+// RemoveSpec takes a spec out of the tree; its versions stay until they are dropped.
+func (s *State) RemoveSpec(id core.PathID) {
+	s.specs.Delete(id)
+	s.note(TableSpec, string(id), nil)
+}
+
+// DropVersion forgets a version of a spec.
+func (s *State) DropVersion(id core.PathID, v core.Timestamp) {
+	k := versionKey(id, v)
+	s.versions.Delete(k)
+	s.note(TableVersion, k, nil)
+}
+
+// PutGroup stores a group.
+func (s *State) PutGroup(g *core.Group) {
+	s.groups.Set(g.ID, g)
+	s.note(TableGroup, string(g.ID), g)
+}
+
+// RemoveGroup removes a group; the root stays.
+func (s *State) RemoveGroup(id core.PathID) {
+	if id == core.Root {
+		return
+	}
+	s.groups.Delete(id)
+	s.note(TableGroup, string(id), nil)
+}
+
+// PutDeployment stores a deployment and locks its specs for it.
+func (s *State) PutDeployment(d *core.Deployment) {
+	s.setDeployment(d)
+	s.note(TableDeployment, d.ID, d)
+}
+
+func (s *State) setDeployment(d *core.Deployment) {
+	s.deployments.Set(d.ID, d)
+	for _, a := range d.AffectedSpecs() {
+		s.locks.Set(a.Spec, d.ID)
+	}
+}
+
+// RemoveDeployment removes a deployment and frees the specs it still holds (D-24).
+func (s *State) RemoveDeployment(id string) {
+	d, ok := s.deployments.Delete(id)
+	if !ok {
+		return
+	}
+	for _, a := range d.AffectedSpecs() {
+		if owner, _ := s.locks.Get(a.Spec); owner == id {
+			s.locks.Delete(a.Spec)
+		}
+	}
+	s.note(TableDeployment, id, nil)
+}
+
+// PutFailure stores the last task failure of a spec.
+func (s *State) PutFailure(f *core.TaskFailure) {
+	s.failures.Set(f.AppID, f)
+	s.note(TableFailure, string(f.AppID), f)
+}
+
+// RemoveFailure forgets the last task failure of a spec.
+func (s *State) RemoveFailure(spec core.PathID) {
+	if _, ok := s.failures.Delete(spec); ok {
+		s.note(TableFailure, string(spec), nil)
+	}
+}
+
+// SetFrameworkID stores the framework id.
+func (s *State) SetFrameworkID(id string) {
+	s.frameworkID = id
+	s.note(TableFramework, "id", id)
+}
+
+// SetMesos notes the state of the connection (volatile).
+func (s *State) SetMesos(m Mesos) { s.mesos = m }
+
+// SetDelay and DropDelay keep the backoff rows (volatile).
+func (s *State) SetDelay(ref core.ConfigRef, d Delay) { s.delays.Set(delayKey(ref), d) }
+
+// DropDelay forgets the backoff of a configuration.
+func (s *State) DropDelay(ref core.ConfigRef) { s.delays.Delete(delayKey(ref)) }
+
+// DropDelayKey forgets a row found by Delays.
+func (s *State) DropDelayKey(key string) { s.delays.Delete(key) }
+
+// SetStats keeps the offer statistics of a spec (volatile); nil drops them.
+func (s *State) SetStats(spec core.PathID, q *QueueStats) {
+	if q == nil {
+		s.stats.Delete(spec)
+		return
+	}
+	s.stats.Set(spec, q)
+}
+
+// SetReadiness keeps a readiness result (volatile).
+func (s *State) SetReadiness(r Readiness) { s.readiness.Set(r.Task, r) }
+
+// DropReadiness forgets a readiness result.
+func (s *State) DropReadiness(t core.TaskID) { s.readiness.Delete(t) }
