@@ -1,0 +1,58 @@
+package deployments
+
+import "stadion/core"
+
+// Flags are the settings that planning depends on.
+type Flags struct {
+	PortMin, PortMax int // local_port_min, local_port_max: range of service ports, inclusive (behaviour.md 1.6)
+}
+
+// Update is a change made ready to be stored: everything stamped, the plan computed.
+type Update struct {
+	Stamp         core.Timestamp
+	Specs         []core.RunSpec // new versions to store, in order of their ids
+	Removed       []core.PathID  // specs to take out of the tree
+	Groups        []core.Group   // groups to store
+	RemovedGroups []core.PathID
+	Changes       []core.SpecChange
+	GroupChanges  []core.GroupChange
+	Steps         []core.Step
+	Target        core.Tree // the tree as it will be
+}
+
+// Waiting names what an action waits for (D-02): offers, health, readiness, kill.
+type Waiting string
+
+// The things an action can wait for.
+const (
+	ForNothing   Waiting = ""
+	ForOffers    Waiting = "offers"
+	ForHealth    Waiting = "health"
+	ForReadiness Waiting = "readiness"
+	ForKill      Waiting = "kill"
+	ForPromotion Waiting = "promotion"
+)
+
+// SpecView is what Next sees of one spec.
+type SpecView struct {
+	Target    core.RunSpec     // the version the action works towards; nil for Stop
+	Instances []*core.Instance // all instances of the spec, whatever their goal, in order of their ids
+	// Healthy reports whether an instance that runs counts as healthy: all its health checks alive, or running
+	// when it has none (D-01). Ready reports a passed readiness check, or true when there is none.
+	Healthy, Ready func(*core.Instance) bool
+	// Sentenced tells which instances a kill-and-scale request named; nil for none.
+	Sentenced func(core.InstanceID) bool
+	// ConstraintKills picks up to n of live whose end keeps GROUP_BY even (behaviour.md 5.5.4); nil for none.
+	ConstraintKills func(live []*core.Instance, n int) []core.InstanceID
+	// Hold is the number of new instances after which a canary waits for promotion; 0 for none (extension).
+	Hold int
+}
+
+// Decision is what an action needs now.
+type Decision struct {
+	Start   int               // instances of Target to schedule
+	Stop    []core.InstanceID // instances to stop, in order
+	Done    bool
+	Waiting Waiting // what it waits for when nothing is to be done
+	Missing int     // how many instances are missing or superfluous
+}
