@@ -61,9 +61,9 @@ type Constraint struct {
 // MarshalJSON writes the list form.
 func (c Constraint) MarshalJSON() ([]byte, error) {
 	if c.HasValue {
-		return json.Marshal([]string{c.Field, c.Operator, c.Value})
+		return EncodeJSON([]string{c.Field, c.Operator, c.Value})
 	}
-	return json.Marshal([]string{c.Field, c.Operator})
+	return EncodeJSON([]string{c.Field, c.Operator})
 }
 
 // UnmarshalJSON reads the list form.
@@ -91,9 +91,9 @@ type EnvValue struct {
 // MarshalJSON writes a string or {"secret": name}.
 func (v EnvValue) MarshalJSON() ([]byte, error) {
 	if v.Secret != "" {
-		return json.Marshal(map[string]string{"secret": v.Secret})
+		return EncodeJSON(map[string]string{"secret": v.Secret})
 	}
-	return marshalRaw(v.Value)
+	return EncodeJSON(v.Value)
 }
 
 // UnmarshalJSON reads a string or {"secret": name}.
@@ -112,15 +112,16 @@ func (v *EnvValue) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &v.Value)
 }
 
-// marshalRaw writes a string without escaping <, > and &, as Marathon does.
-func marshalRaw(s string) ([]byte, error) {
+// EncodeJSON writes any value of the API as Marathon does: <, > and & stand as they are (http-api.md 1.12). Whoever
+// writes App, Pod or Group by other means gets valid but differently escaped text.
+func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return nil, err
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Secret names where a secret's value is kept.
@@ -321,32 +322,9 @@ func sameApp(x, y App) bool {
 func canonical(a App) App {
 	a.Constraints = sortedConstraints(a.Constraints)
 	a.Dependencies = sortedPaths(a.Dependencies)
-	if len(a.Args) == 0 {
-		a.Args = nil
-	}
-	if len(a.Env) == 0 {
-		a.Env = nil
-	}
-	if len(a.Labels) == 0 {
-		a.Labels = nil
-	}
-	if len(a.Fetch) == 0 {
-		a.Fetch = nil
-	}
-	if len(a.HealthChecks) == 0 {
-		a.HealthChecks = nil
-	}
-	if len(a.ReadinessChecks) == 0 {
-		a.ReadinessChecks = nil
-	}
-	if len(a.Secrets) == 0 {
-		a.Secrets = nil
-	}
-	if len(a.AcceptedResourceRoles) == 0 {
-		a.AcceptedResourceRoles = nil
-	}
-	if len(a.PortDefinitions) == 0 {
-		a.PortDefinitions = nil
-	}
+	a.HealthChecks = sortedChecks(a.HealthChecks)
+	a.Args, a.Fetch, a.ReadinessChecks = nilSlice(a.Args), nilSlice(a.Fetch), nilSlice(a.ReadinessChecks)
+	a.AcceptedResourceRoles, a.PortDefinitions = nilSlice(a.AcceptedResourceRoles), nilSlice(a.PortDefinitions)
+	a.Env, a.Labels, a.Secrets = nilMap(a.Env), nilMap(a.Labels), nilMap(a.Secrets)
 	return a
 }

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 )
 
@@ -126,13 +129,38 @@ type ExternalOption struct {
 	CSI  *CSIOptions
 }
 
+// IsZero makes an absent or empty map of options absent in JSON.
+func (o ExternalOption) IsZero() bool { return o.CSI == nil && len(o.DVDI) == 0 }
+
+// MarshalJSON writes whichever form is set.
+func (o ExternalOption) MarshalJSON() ([]byte, error) {
+	if o.CSI != nil {
+		return EncodeJSON(o.CSI)
+	}
+	return EncodeJSON(o.DVDI)
+}
+
+// UnmarshalJSON reads a map of strings as DVDI options and everything else as CSI options; CSI options always hold
+// an object, so no value is both.
+func (o *ExternalOption) UnmarshalJSON(b []byte) error {
+	*o = ExternalOption{}
+	if json.Unmarshal(b, &o.DVDI) == nil {
+		return nil
+	}
+	o.DVDI = nil
+	if err := json.Unmarshal(b, &o.CSI); err != nil {
+		return fmt.Errorf("options of an external volume: %w", err)
+	}
+	return nil
+}
+
 // CSIOptions configures a CSI volume.
 type CSIOptions struct {
 	PluginName        string            `json:"pluginName"`
 	Capability        CSICapability     `json:"capability"`
-	NodeStageSecret   map[string]string `json:"nodeStageSecret,omitempty"`
-	NodePublishSecret map[string]string `json:"nodePublishSecret,omitempty"`
-	VolumeContext     map[string]string `json:"volumeContext,omitempty"`
+	NodeStageSecret   map[string]string `json:"nodeStageSecret"`
+	NodePublishSecret map[string]string `json:"nodePublishSecret"`
+	VolumeContext     map[string]string `json:"volumeContext"`
 }
 
 // CSICapability is how a CSI volume is accessed.
@@ -140,7 +168,7 @@ type CSICapability struct {
 	AccessType string   `json:"accessType"`
 	AccessMode string   `json:"accessMode"`
 	FSType     *string  `json:"fsType,omitempty"`
-	MountFlags []string `json:"mountFlags,omitempty"`
+	MountFlags []string `json:"mountFlags"`
 }
 
 // HealthCheck is a health check of an app (http-api.md 4.8); durations are seconds.
@@ -225,6 +253,26 @@ func sortedConstraints(in []Constraint) []Constraint {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Value, b.Value))
 	})
 	return slices.Compact(out)
+}
+
+// sortedChecks orders health checks by their text, because they compare as a set (behaviour.md 1.4).
+func sortedChecks(in []HealthCheck) []HealthCheck {
+	if len(in) < 2 {
+		return nilSlice(in)
+	}
+	keys := make(map[int][]byte, len(in))
+	order := make([]int, len(in))
+	for i, h := range in {
+		// A health check holds only strings and numbers, so encoding cannot fail.
+		keys[i], _ = EncodeJSON(h)
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
+	out := make([]HealthCheck, len(in))
+	for i, o := range order {
+		out[i] = in[o]
+	}
+	return out
 }
 
 func sortedPaths(in []PathID) []PathID {

@@ -32,6 +32,7 @@ type Error struct {
 	Kind        ErrorKind
 	Message     string
 	Details     []Detail // violations by path; nil unless Kind is Invalid
+	DetailText  string   // what the JSON parser said; only with BadRequest, where the body's "details" is a string
 	Deployments []string // ids of the deployments that hold the lock; nil unless Kind is Locked
 	Direct      bool     // raised by the endpoint itself: the body then carries an empty "details" (http-api.md 1.14)
 }
