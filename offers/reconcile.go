@@ -1,0 +1,92 @@
+package offers
+
+import (
+	"slices"
+
+	"stadion/core"
+)
+
+// Owner is what the caller knows of the instance a reservation belongs to.
+type Owner struct {
+	Instance   *core.Instance // nil: unknown
+	SpecExists bool
+}
+
+// Cleanup is what the reservation reconciler wants done with an offer. With operations the rest of the offer is not
+// to be used for launches (behaviour.md 5.7).
+type Cleanup struct {
+	Operations []Operation       // DESTROY and UNRESERVE
+	Consumed   []Resource        // what they free, as it was offered
+	Expunge    []core.InstanceID // instances to forget with their reservations
+}
+
+// ReconcileReservations finds reservations of this framework in the offer that nobody owns any more and builds the
+// operations that free them (behaviour.md 5.7, E.1 13). owner looks up the value of the label marathon_task_id. A
+// reservation is freed when its instance is unknown, or its spec is gone, or it is decommissioned and its tasks have
+// ended, or it holds no reservation at all (given up after TASK_GONE_BY_OPERATOR, behaviour.md 5.6).
+func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID string) Owner) Cleanup {
+	var ids []string
+	for i := range offer.Resources {
+		fw, id := reservationLabels(&offer.Resources[i])
+		if fw == cfg.FrameworkID && id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	var c Cleanup
+	for _, id := range ids {
+		o := owner(id)
+		free, expunge := leaked(o)
+		if !free {
+			continue
+		}
+		if expunge {
+			c.Expunge = append(c.Expunge, o.Instance.ID)
+		}
+		c.release(cfg, offer, id)
+	}
+	return c
+}
+
+// leaked decides whether a reservation is to be freed and whether its instance is to be forgotten.
+func leaked(o Owner) (free, expunge bool) {
+	switch i := o.Instance; {
+	case i == nil:
+		return true, false
+	case i.Launched():
+		return false, false
+	case !o.SpecExists, i.Goal == core.GoalDecommissioned:
+		return true, true
+	default:
+		return i.Reservation == nil, false
+	}
+}
+
+// release destroys the volumes of a reservation and gives its resources back, per provider; disks are unreserved
+// without their volume, keeping the source.
+func (c *Cleanup) release(cfg *Config, offer *Offer, id string) {
+	var all, volumes, plain []Resource
+	for i := range offer.Resources {
+		r := offer.Resources[i]
+		fw, rid := reservationLabels(&r)
+		if fw != cfg.FrameworkID || rid != id {
+			continue
+		}
+		all = append(all, r)
+		if r.Disk != nil && r.Disk.PersistenceID != "" {
+			volumes = append(volumes, r)
+			if r.Disk.Source != nil {
+				r.Disk = &DiskInfo{Source: r.Disk.Source}
+			} else {
+				r.Disk = nil
+			}
+		}
+		plain = append(plain, r)
+	}
+	c.Consumed = append(c.Consumed, all...)
+	for _, g := range byProvider(volumes) {
+		c.Operations = append(c.Operations, Operation{Destroy: g})
+	}
+	for _, g := range byProvider(plain) {
+		c.Operations = append(c.Operations, Operation{Unreserve: g})
+	}
+}
