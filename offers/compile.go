@@ -45,6 +45,7 @@ type Compiled struct {
 	roles       []string
 	gpuBehavior string
 	constraints []constraint
+	counting    bool // a constraint looks at where other instances are
 	domains     bool // a constraint names @region or @zone: the region rule is off (behaviour.md 5.5.3)
 	floor       core.Timestamp
 	volumes     []volumeWant
@@ -60,6 +61,7 @@ func Compile(spec core.RunSpec) *Compiled {
 		if f := c.constraints[i].field; f == fieldRegion || f == fieldZone {
 			c.domains = true
 		}
+		c.counting = c.counting || c.constraints[i].op.counts
 	}
 	if b := spec.SpecLabels()[labelGPUBehavior]; b == "restricted" || b == "unrestricted" {
 		c.gpuBehavior = b

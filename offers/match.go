@@ -197,8 +197,11 @@ func (t *attempt) regionFits() bool {
 	return t.c.domains || r == "" || r == t.cfg.HomeRegion
 }
 
-// counts are the placed instances without the one to launch (behaviour.md 5.6).
+// counts are the placed instances without the one to launch (behaviour.md 5.6), nil where no constraint asks for them.
 func (t *attempt) counts() *Counts {
+	if !t.c.counting {
+		return nil
+	}
 	if t.need.Counts == nil {
 		k := NewCounts(t.c, t.need.Placed)
 		k.Remove(t.inst.ID)
