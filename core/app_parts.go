@@ -260,7 +260,7 @@ func sortedChecks(in []HealthCheck) []HealthCheck {
 	if len(in) < 2 {
 		return nilSlice(in)
 	}
-	keys := make(map[int][]byte, len(in))
+	keys := make([][]byte, len(in))
 	order := make([]int, len(in))
 	for i, h := range in {
 		// A health check holds only strings and numbers, so encoding cannot fail.

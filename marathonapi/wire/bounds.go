@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"errors"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+
+	"stadion/core"
+)
+
+// The patterns of http-api.md 4.7.
+var (
+	pathPattern        = regexp.MustCompile(`^(\/?((\.\.)|(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9]))?($|\/))+$`)
+	executorPattern    = regexp.MustCompile(`^(?:(//cmd)|(/?[^/]+(/[^/]+)*)|)$`)
+	namePattern        = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	networkNamePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_]*[a-z0-9])?$`)
+	envNamePattern     = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,253}?$`)
+)
+
+// patterns are the validator's words for them; a violation is error.pattern.
+var patterns = map[string]*regexp.Regexp{"pathid": pathPattern, "executor": executorPattern, "name": namePattern, "networkname": networkNamePattern}
+
+const (
+	anyPort   = "min=0,max=65535"
+	portName  = "omitnil,name,max=63"
+	netName   = "omitnil,networkname,max=63"
+	uriLength = "min=1,max=1024"
+)
+
+// bounds is the one table of constraints on single fields, by Go type and field (http-api.md 4.7, 4.8, 7.3). Fractional
+// minimums of the published schema are truncated: a documented 0.001 is really 0 (http-api.md 1.13).
+var bounds = []struct {
+	of    any
+	rules map[string]string
+}{
+	{core.App{}, map[string]string{"BackoffFactor": "min=1", "BackoffSeconds": "min=0", "Cmd": "omitnil,min=1", "CPUs": "min=0", "Mem": "min=0",
+		"Disk": "min=0", "GPUs": "min=0", "Instances": "min=0", "MaxLaunchDelaySeconds": "min=0", "TaskKillGracePeriodSeconds": "omitnil,min=0",
+		"Executor": "executor", "Fetch": "dive", "HealthChecks": "dive", "Networks": "dive", "PortDefinitions": "dive", "ReadinessChecks": "dive"}},
+	{core.UpgradeStrategy{}, map[string]string{"MaximumOverCapacity": "min=0,max=1", "MinimumHealthCapacity": "min=0,max=1"}},
+	{core.UnreachableStrategy{}, map[string]string{"InactiveAfterSeconds": "min=0", "ExpungeAfterSeconds": "min=0"}},
+	{core.ExecutorResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=32", "Disk": "min=10"}},
+	{core.Limit{}, map[string]string{"Value": "min=0"}},
+	{core.Artifact{}, map[string]string{"URI": uriLength, "DestPath": "omitnil," + uriLength}},
+	{core.Container{}, map[string]string{"Volumes": "dive", "PortMappings": "dive"}},
+	{core.Docker{}, map[string]string{"Image": "min=1,max=1024", "Parameters": "dive"}},
+	{core.Parameter{}, map[string]string{"Key": "min=1"}},
+	{core.IPCInfo{}, map[string]string{"ShmSize": "omitnil,min=0"}},
+	{core.PortMapping{}, map[string]string{"ContainerPort": anyPort, "HostPort": "omitnil," + anyPort, "ServicePort": anyPort, "Name": portName,
+		"NetworkNames": "dive,networkname,max=63"}},
+	{core.PortDefinition{}, map[string]string{"Port": anyPort, "Name": portName}},
+	{core.Network{}, map[string]string{"Name": netName}},
+	{core.AppVolume{}, map[string]string{"ContainerPath": uriLength, "HostPath": "omitnil," + uriLength}},
+	{core.PersistentVolume{}, map[string]string{"Size": "min=0", "MaxSize": "omitnil,min=0"}},
+	{core.ExternalVolume{}, map[string]string{"Size": "omitnil,min=0"}},
+	{core.HealthCheck{}, map[string]string{"GracePeriodSeconds": "min=0", "IntervalSeconds": "min=0", "MaxConsecutiveFailures": "min=0",
+		"TimeoutSeconds": "min=0", "DelaySeconds": "min=0", "Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
+	{core.CommandValue{}, map[string]string{"Value": "min=1"}},
+	{core.Check{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=0", "DelaySeconds": "min=0"}},
+	{core.CheckHTTP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
+	{core.CheckTCP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
+	{core.ReadinessCheck{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
+}
+
+var checker = newChecker()
+
+func newChecker() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(func(f reflect.StructField) string {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name
+	})
+	for word, re := range patterns {
+		err := v.RegisterValidation(word, func(f validator.FieldLevel) bool { return re.MatchString(f.Field().String()) })
+		if err != nil {
+			panic("wire: pattern " + word + ": " + err.Error()) // only a misspelt table can cause this
+		}
+	}
+	for _, b := range bounds {
+		v.RegisterStructValidationMapRules(b.rules, b.of)
+	}
+	return v
+}
+
+// checkBounds adds the violated bounds of a decoded value to the reading of o. A field that already has a violation
+// of its type is left out: its value is a stand-in.
+func checkBounds(o object, value any) {
+	err := checker.Struct(value)
+	if err == nil {
+		return
+	}
+	var list validator.ValidationErrors
+	if !errors.As(err, &list) {
+		panic("wire: " + err.Error()) // not a struct: a mistake of this package
+	}
+	prefix := strings.TrimSuffix(o.path.String(), "/")
+	for _, e := range list {
+		p := prefix + pathOf(e.Namespace())
+		if !o.r.schema.has(p) {
+			o.r.schema.add(p, boundKey(e))
+		}
+	}
+}
+
+var toPath = strings.NewReplacer(".", "/", "[", "(", "]", ")")
+
+// pathOf turns the validator's "App.container.volumes[0].size" into "/container/volumes(0)/size".
+func pathOf(namespace string) string {
+	_, rest, _ := strings.Cut(namespace, ".")
+	return "/" + toPath.Replace(rest)
+}
+
+func boundKey(e validator.FieldError) string {
+	long := e.Kind() == reflect.String || e.Kind() == reflect.Slice
+	switch {
+	case e.Tag() == "min" && long:
+		return errMinLength
+	case e.Tag() == "min":
+		return errMin
+	case e.Tag() == "max" && long:
+		return errMaxLength
+	case e.Tag() == "max":
+		return errMax
+	}
+	return errPattern
+}

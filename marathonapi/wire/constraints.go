@@ -1,0 +1,90 @@
+package wire
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stadion/core"
+)
+
+const (
+	textConstraintLength   = "Each constraint must have either 2 or 3 fields"
+	textConstraintOperator = "operator must be one of the following UNIQUE, CLUSTER, GROUP_BY, LIKE, MAX_PER, UNLIKE or IS"
+	textConstraintIllegal  = "illegal constraint specification"
+	textBadPattern         = "is not a valid regular expression"
+)
+
+// operators says what each operator accepts as a value; empty text means accepted (http-api.md 4.11.8).
+var operators = map[string]func(value string, given bool) string{
+	"UNIQUE":   func(_ string, given bool) string { return unless(!given, "UNIQUE does not accept a value") },
+	"CLUSTER":  func(string, bool) string { return "" },
+	"GROUP_BY": groupByValue,
+	"MAX_PER": func(v string, given bool) string {
+		return unless(given && isInteger(v), "MAX_PER requires an integer value")
+	},
+	"LIKE":   patternValue,
+	"UNLIKE": patternValue,
+	"IS": func(v string, given bool) string {
+		return unless(given && mesosText.MatchString(v), "IS only supports Mesos text and float values "+
+			"(see http://mesos.apache.org/documentation/latest/attributes-resources/)")
+	},
+}
+
+// operatorWords are the operators in canonical spelling, for enumerations.
+var operatorWords = []string{"UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"}
+
+// mesosText is a Mesos attribute value that is text or a scalar, not a range or a set.
+var mesosText = regexp.MustCompile(`^[a-zA-Z0-9_/.\-+]+$`)
+
+func unless(ok bool, text string) string {
+	if ok {
+		return ""
+	}
+	return text
+}
+
+func isInteger(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 32)
+	return err == nil
+}
+
+func groupByValue(v string, given bool) string {
+	return unless(!given || isInteger(v), "GROUP BY must define an integer value or else no value at all")
+}
+
+func patternValue(v string, given bool) string {
+	if !given || v == "" {
+		return "LIKE and UNLIKE require a non-empty, regular expression value"
+	}
+	// The dialect is RE2, matched against the whole value (D-15).
+	_, err := regexp.Compile("^(?:" + v + ")$")
+	return unless(err == nil, textBadPattern)
+}
+
+// makeConstraint builds a constraint from its list form, or says what is wrong with it.
+func makeConstraint(c []string) (core.Constraint, string) {
+	if len(c) < 2 || len(c) > 3 {
+		return core.Constraint{}, textConstraintLength
+	}
+	out := core.Constraint{Field: c[0], Operator: c[1]}
+	if len(c) == 3 {
+		out.Value, out.HasValue = c[2], true
+	}
+	return out, checkConstraint(out)
+}
+
+func checkConstraint(c core.Constraint) string {
+	check, known := operators[c.Operator]
+	switch {
+	case known && c.Field == "":
+		return textConstraintIllegal
+	case known:
+		return check(c.Value, c.HasValue)
+	case slices.Contains(operatorWords, strings.ToUpper(c.Operator)):
+		// Marathon's rules let a lower-case operator pass and its conversion then fails (http-api.md 4.11.9, 18).
+		return textConstraintIllegal + ": operator " + c.Operator + " must be written in upper case"
+	}
+	return textConstraintOperator
+}

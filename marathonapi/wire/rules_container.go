@@ -1,0 +1,254 @@
+package wire
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stadion/core"
+)
+
+const (
+	textSecretVolume = "volume.secret must refer to an existing secret"
+	textNotDefined   = "not defined"
+	optionDriver     = "dvdi/driver"
+)
+
+// checkArtifacts checks the addresses of what is fetched.
+func checkArtifacts(list []core.Artifact, at string, v *violations) {
+	for i, f := range list {
+		if !validURI(f.URI) {
+			v.add(fmt.Sprintf("%s(%d)/uri", at, i), "URI has invalid syntax.")
+		}
+	}
+}
+
+// validURI is as strict about characters as the URI rules Marathon uses (RFC 2396): no blanks, controls or any of
+// the characters that need escaping.
+func validURI(s string) bool {
+	if strings.ContainsAny(s, " \"<>\\^`{|}") || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return false
+	}
+	_, err := url.Parse(s)
+	return err == nil
+}
+
+// checkSecretRefs checks references from an environment to secrets.
+func (c *Config) checkSecretRefs(env map[string]core.EnvValue, secrets map[string]core.Secret, at string, v *violations) {
+	keys := sortedKeys(env)
+	for i, k := range keys {
+		if k == "" {
+			v.add(fmt.Sprintf("%s/keys(%d)", at, i), "must not be empty")
+		}
+		ref := env[k].Secret
+		if ref == "" {
+			continue
+		}
+		if !c.Features[FeatureSecrets] {
+			if text := "use of secret-references in the environment requires the secrets feature to be enabled"; !v.has(at) {
+				v.add(at, text)
+			}
+		}
+		if _, ok := secrets[ref]; !ok {
+			v.add(at+"/"+k+"/secret", "references an undefined secret")
+		}
+	}
+}
+
+func (c *Config) checkSecrets(secrets map[string]core.Secret, v *violations) {
+	if len(secrets) > 0 && !c.Features[FeatureSecrets] {
+		v.add("/secrets", featureText(FeatureSecrets))
+	}
+}
+
+func ruleAppSecrets(c *Config, a *core.App, v *violations) {
+	c.checkSecrets(a.Secrets, v)
+	c.checkSecretRefs(a.Env, a.Secrets, "/env", v)
+}
+
+func rulePullConfig(c *Config, a *core.App, v *violations) {
+	if a.Container == nil || a.Container.Docker == nil || a.Container.Docker.PullConfig == nil {
+		return
+	}
+	const at = "/container/docker/pullConfig"
+	if a.Container.Type == "DOCKER" {
+		v.add(at, "pullConfig is not supported with Docker containerizer")
+		return
+	}
+	c.checkPullConfig(a.Container.Docker.PullConfig, a.Secrets, at, v)
+}
+
+func (c *Config) checkPullConfig(p *core.PullConfig, secrets map[string]core.Secret, at string, v *violations) {
+	if p == nil {
+		return
+	}
+	if !c.Features[FeatureSecrets] {
+		v.add(at, "must be empty", featureText(FeatureSecrets))
+		return
+	}
+	if _, ok := secrets[p.Secret]; !ok {
+		v.add(at, "pullConfig.secret must refer to an existing secret")
+	}
+}
+
+func ruleAppLinuxInfo(_ *Config, a *core.App, v *violations) {
+	if a.Container != nil {
+		checkLinuxInfo(a.Container.LinuxInfo, "/container/linuxInfo", v)
+	}
+}
+
+func checkLinuxInfo(l *core.LinuxInfo, at string, v *violations) {
+	if l == nil {
+		return
+	}
+	if s := l.Seccomp; s != nil {
+		switch profile := s.ProfileName != nil; {
+		case profile && s.Unconfined:
+			v.add(at+"/seccomp", "Seccomp unconfined can NOT be true when Profile is defined")
+		case !profile && !s.Unconfined:
+			v.add(at+"/seccomp", "Seccomp unconfined must be true when Profile is NOT defined")
+		}
+	}
+	if i := l.IPCInfo; i != nil && i.Mode == "SHARE_PARENT" && i.ShmSize != nil {
+		v.add(at+"/ipcInfo", "ipcInfo shmSize can NOT be set when mode is SHARE_PARENT")
+	}
+}
+
+// ruleVolumes checks the volumes of an app (http-api.md 4.11.7).
+func ruleVolumes(c *Config, a *core.App, v *violations) {
+	if a.Container == nil {
+		return
+	}
+	names := map[string]bool{}
+	for i, vol := range a.Container.Volumes {
+		at := fmt.Sprintf("/container/volumes(%d)", i)
+		switch {
+		case vol.Persistent != nil:
+			checkPersistentPath(vol.ContainerPath, at, v)
+			checkPersistent(vol.Persistent, at+"/persistent", v)
+		case vol.External != nil:
+			c.checkExternal(a, vol, at, v)
+			if n := vol.External.Name; n != "" && names[n] {
+				v.add("/container/volumes", "Volume names must be unique")
+			}
+			names[vol.External.Name] = true
+		case vol.Secret != nil:
+			if !c.Features[FeatureSecrets] {
+				v.add(at, featureText(FeatureSecrets))
+			}
+			if _, ok := a.Secrets[*vol.Secret]; !ok {
+				v.add(at, textSecretVolume)
+			}
+		}
+	}
+}
+
+func checkPersistentPath(p, at string, v *violations) {
+	if strings.Contains(p, "/") {
+		v.add(at+"/containerPath", `value must not contain "/"`)
+	}
+	checkDots(p, at, v)
+}
+
+func checkDots(p, at string, v *violations) {
+	if p == "." || p == ".." {
+		v.add(at+"/containerPath", `must not be "." or ".."`)
+	}
+}
+
+func checkPersistent(p *core.PersistentVolume, at string, v *violations) {
+	if p.Type == "root" && len(p.Constraints) > 0 {
+		v.add(at+"/constraints", "Constraints on root volumes are not supported")
+	}
+	if p.MaxSize == nil {
+		return
+	}
+	if p.Type != "mount" {
+		v.add(at, "Only mount volumes can have maxSize")
+	}
+	if *p.MaxSize <= p.Size {
+		v.add(at, "Max size must be larger than size")
+	}
+}
+
+func (c *Config) checkExternal(a *core.App, vol core.AppVolume, at string, v *violations) {
+	if !c.Features[FeatureExternalVolumes] {
+		v.add(at+"/external", featureText(FeatureExternalVolumes))
+		return
+	}
+	checkDots(vol.ContainerPath, at, v)
+	e := vol.External
+	if e.Name == "" {
+		v.add(at+"/external/name", textNotDefined)
+	}
+	switch e.Provider {
+	case providerDVDI:
+		checkDVDI(a, e, at+"/external", v)
+	case providerCSI:
+	case "":
+		v.add(at+"/external/provider", textNotDefined)
+	default:
+		v.add(at+"/external/provider", "is unknown provider")
+	}
+}
+
+func checkDVDI(a *core.App, e *core.ExternalVolume, at string, v *violations) {
+	if e.Options.DVDI[optionDriver] == "" {
+		v.add(at+`/options("dvdi/driver")`, textNotDefined)
+	}
+	if a.Container.Type == "DOCKER" {
+		if e.Size != nil {
+			v.add(at+"/size", "must be undefined for Docker containers")
+		}
+		for k := range e.Options.DVDI {
+			if k != optionDriver && !v.has(at+"/options") {
+				v.add(at+"/options", "must only contain dvdi/driver")
+			}
+		}
+	}
+	if e.Options.DVDI[optionDriver] == "rexray" {
+		checkRexray(e.Options.DVDI, at, v)
+	}
+	if a.Instances > 1 && (e.Shared == nil || !*e.Shared) && !v.has("/instances") {
+		v.add("/instances", fmt.Sprintf("Number of instances is limited to 1 when declaring DVDI volumes in app [%s]", a.ID))
+	}
+}
+
+// rexrayOptions are the options of that driver whose values have a form.
+var rexrayOptions = map[string]struct {
+	ok   func(string) bool
+	text string
+}{
+	"dvdi/volumetype":  {notEmpty, "must not be empty"},
+	"dvdi/newfstype":   {notEmpty, "must not be empty"},
+	"dvdi/iops":        {isNatural, "must be a positive integer"},
+	"dvdi/overwritefs": {isBoolean, "must be true or false"},
+}
+
+func notEmpty(s string) bool { return s != "" }
+
+func isNatural(s string) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && n > 0
+}
+
+func isBoolean(s string) bool { return strings.EqualFold(s, "true") || strings.EqualFold(s, "false") }
+
+func checkRexray(options map[string]string, at string, v *violations) {
+	for _, k := range sortedKeys(rexrayOptions) {
+		if val, ok := options[k]; ok && !rexrayOptions[k].ok(val) {
+			v.add(at+"/options/"+strconv.Quote(k), rexrayOptions[k].text)
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
