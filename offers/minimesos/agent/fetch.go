@@ -41,7 +41,7 @@ func (t *task) fetch(uris []mesos.CommandInfo_URI) error {
 	}
 	for _, u := range uris {
 		if err := fetchURI(ctx, t.sandbox, u); err != nil {
-			return fmt.Errorf("Failed to fetch '%s': %w", u.Value, err) //nolint:staticcheck // text of a file that users read
+			return fmt.Errorf("fetching '%s': %w", u.Value, err)
 		}
 	}
 	return t.user.chownTree(t.sandbox)

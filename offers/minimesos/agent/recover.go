@@ -73,7 +73,7 @@ func (a *Agent) Recover() ([]RunningTask, error) {
 		a.tasks[r.task.key()] = r.task
 	}
 	for _, r := range all {
-		if !r.done && r.found {
+		if _, silent := r.task.orders(); !r.done && r.found && !silent {
 			running = append(running, r.describe())
 		}
 		a.wg.Go(func() { r.task.resume(r) })
@@ -171,7 +171,12 @@ func (r *recovered) findProcess() error {
 		r.done, r.rec = true, exitRecord{lost: true}
 		return nil
 	}
-	if run.shim.alive() {
+	if _, err := os.Stat(filepath.Join(dir, exitFile)); err == nil {
+		// The shim has only its own end left to do.
+		ctx, cancel := context.WithTimeout(r.task.agent.ctx, sweepTimeout)
+		_ = run.shim.awaitEnd(ctx)
+		cancel()
+	} else if run.shim.alive() {
 		// The shim writes the process down right after the claim; if it is
 		// still at it, the end of the shim tells.
 		if _, err := readJSON(filepath.Join(dir, processFile), &run.proc); err != nil {
@@ -180,7 +185,11 @@ func (r *recovered) findProcess() error {
 		r.task.runner = run
 		return nil
 	}
-	reap(run.shim.PID)
+	// Only if this process has started it, which happens when an agent is
+	// restarted within one process.
+	if st, err := readStat(run.shim.PID); err == nil && st.start == run.shim.Start {
+		reap(run.shim.PID)
+	}
 	r.done = true
 	r.task.runner = run
 	r.rec, err = run.afterShim()
