@@ -1,0 +1,261 @@
+package mesos
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	scheduler "github.com/mesos/mesos-go/api/v1/lib/scheduler"
+
+	"stadion/core"
+	"stadion/offers"
+)
+
+// A whole life against a master that serves recorded events: subscribe, offers, launch, updates, acknowledge, end.
+func TestLifeWithRecordedMaster(t *testing.T) {
+	m, s, h := connected(t)
+	if info := s.call.Subscribe.FrameworkInfo; info.ID != nil || info.Name != "stadion" || len(info.Roles) != 1 || info.Role != nil {
+		t.Fatalf("framework info %+v", info)
+	}
+	if url, ok := h.Master(); !ok || url != m.URL {
+		t.Fatalf("Master() = %s %v", url, ok)
+	}
+	event := recorded(t, "OFFERS")[0]
+	s.send(&scheduler.Event{Type: scheduler.Event_HEARTBEAT}, event)
+	got := want[offers.Received](h)
+	if len(got.Offers) != len(event.Offers.Offers) || got.Offers[0].Agent.Host != event.Offers.Offers[0].Hostname {
+		t.Fatalf("offers %+v", got)
+	}
+	h.Send([]offers.Call{launchCall(got.Offers[0].ID, "t1")})
+	accept := m.nextCall(scheduler.Call_ACCEPT)
+	if accept.streamID != s.id || accept.call.FrameworkID.Value != "f1" || accept.call.Accept.Operations[0].Launch.TaskInfos[0].TaskID.Value != "t1" {
+		t.Fatalf("accept %+v", accept.call)
+	}
+	update := recorded(t, "UPDATE")[0]
+	s.send(update)
+	u := want[offers.StatusUpdate](h)
+	if string(u.TaskID) != update.Update.Status.TaskID.Value || len(u.UUID) != 16 {
+		t.Fatalf("update %+v", u)
+	}
+	h.Send([]offers.Call{offers.Acknowledge{TaskID: u.TaskID, AgentID: u.AgentID, UUID: u.UUID}})
+	a := m.nextCall(scheduler.Call_ACKNOWLEDGE).call.Acknowledge
+	if a.TaskID.Value != string(u.TaskID) || a.AgentID.Value != u.AgentID || string(a.UUID) != string(u.UUID) {
+		t.Fatalf("acknowledge %+v", a)
+	}
+	h.Stop(false)
+	m.nextCall(scheduler.Call_TEARDOWN)
+	noGoroutinesLeft(t)
+}
+
+// D-25: with failover the framework stays; no TEARDOWN is sent, but what waits is.
+func TestStopWithFailoverFlushes(t *testing.T) {
+	m, _, h := connected(t)
+	calls := []offers.Call{offers.Kill{TaskID: "a"}, ack("a"), offers.Revive{Roles: []string{"*"}}}
+	h.Send(calls)
+	h.Stop(true)
+	seen := map[scheduler.Call_Type]int{}
+	for range calls {
+		seen[(<-m.calls).call.Type]++
+	}
+	if seen[scheduler.Call_KILL] != 1 || seen[scheduler.Call_ACKNOWLEDGE] != 1 || seen[scheduler.Call_REVIVE] != 1 || len(m.calls) != 0 {
+		t.Fatalf("calls %v, and %d more", seen, len(m.calls))
+	}
+	noGoroutinesLeft(t)
+}
+
+func TestCallsKeepTheirOrder(t *testing.T) {
+	m, _, h := connected(t)
+	const n = 500
+	for i := range n {
+		h.Send([]offers.Call{offers.Kill{TaskID: core.TaskID(fmt.Sprint(i))}, ack(fmt.Sprint(i))})
+	}
+	next, acks := 0, map[string]bool{}
+	for range 2 * n {
+		c := <-m.calls
+		if c.call.Type == scheduler.Call_ACKNOWLEDGE {
+			acks[c.call.Acknowledge.TaskID.Value] = true
+			continue
+		}
+		if got := c.call.Kill.TaskID.Value; got != fmt.Sprint(next) {
+			t.Fatalf("kill %s came at place %d", got, next)
+		}
+		next++
+	}
+	if len(acks) != n || next != n {
+		t.Fatalf("%d acknowledgements, %d kills", len(acks), next)
+	}
+}
+
+// D-25: while unsubscribed nothing is sent; a launch is reported as dropped, the rest counted.
+func TestUnsubscribedCallsAreDropped(t *testing.T) {
+	m := newFakeMaster(t)
+	h := start(t, testConfig(m.URL), "f1")
+	s := m.nextStream() // no SUBSCRIBED yet
+	h.Send([]offers.Call{launchCall("o1", "t1"), offers.Kill{TaskID: "t2"}})
+	u := want[offers.StatusUpdate](h)
+	if u.TaskID != "t1" || u.State != "TASK_DROPPED" || u.Reason != "MASTER_DISCONNECTED" || len(u.UUID) != 0 || u.AgentID != "S0" {
+		t.Fatalf("update %+v", u)
+	}
+	s.send(subscribedEvent(t, "f1", 15))
+	want[offers.Subscribed](h)
+	h.Send([]offers.Call{offers.Reconcile{}})
+	m.nextCall(scheduler.Call_RECONCILE)
+	if got := h.Stats().Dropped; got != 2 {
+		t.Fatalf("%d dropped", got)
+	}
+}
+
+// D-25: an ACCEPT of offers from an older stream never goes out on the newer one.
+func TestAcceptOfOldStreamIsDropped(t *testing.T) {
+	m, s, h := connected(t)
+	s.send(offerEvent(t, "o1", "o2"))
+	want[offers.Received](h)
+	s.finish()
+	want[offers.Disconnected](h)
+	s2 := m.nextStream()
+	if s2.call.FrameworkID.GetValue() != "f1" || s2.call.Subscribe.FrameworkInfo.ID.GetValue() != "f1" {
+		t.Fatalf("subscribes again as %v", s2.call.FrameworkID)
+	}
+	s2.send(subscribedEvent(t, "f1", 15), offerEvent(t, "o3", "o4"))
+	want[offers.Subscribed](h)
+	want[offers.Received](h)
+	mixed := launchCall("o1", "t1")
+	mixed.OfferIDs = append(mixed.OfferIDs, "o3")
+	h.Send([]offers.Call{mixed, offers.Decline{OfferIDs: []string{"o2"}}, launchCall("o3", "t2"), launchCall("o3", "t3")})
+	for _, task := range []core.TaskID{"t1", "t3"} { // t3: its offer is used
+		if u := want[offers.StatusUpdate](h); u.TaskID != task || u.State != "TASK_DROPPED" {
+			t.Fatalf("update %+v", u)
+		}
+	}
+	if c := m.nextCall(scheduler.Call_ACCEPT); c.call.Accept.OfferIDs[0].Value != "o3" || c.streamID != s2.id {
+		t.Fatalf("accept %+v", c.call.Accept)
+	}
+}
+
+// What every answer to a call leads to.
+func TestAnswersToCalls(t *testing.T) {
+	cases := []struct {
+		name   string
+		status int
+		text   string
+		reason error // nil: only the call is refused
+	}{
+		{"stale stream", 400, "The stream ID 'a' included in this request didn't match the stream ID currently associated with framework ID f1", ErrStaleStream},
+		{"unknown framework", 400, "Framework cannot be found", ErrStaleStream},
+		{"unauthorized", 401, "401 Unauthorized.", ErrUnauthorized},
+		{"disconnected", 403, "Framework is not subscribed", ErrNotSubscribed},
+		{"no scheduler API", 404, "404 Not Found.", ErrNotFound},
+		{"moved", 307, "", ErrMoved},
+		{"no leader", 503, "No leader elected", ErrNoLeader},
+		{"invalid call", 400, "Failed to validate scheduler::Call: Expecting 'kill' to be present", nil},
+	}
+	for _, c := range cases {
+		for _, kind := range []scheduler.Call_Type{scheduler.Call_KILL, scheduler.Call_ACKNOWLEDGE} {
+			t.Run(c.name+" "+kind.String(), func(t *testing.T) {
+				m, _, h := connected(t)
+				m.mu.Lock()
+				m.refuse = func(call *scheduler.Call, _ *http.Request) (int, string) {
+					if call.Type == kind && strings.HasPrefix(call.GetKill().GetTaskID().Value+call.GetAcknowledge().GetTaskID().Value, "bad") {
+						return c.status, c.text
+					}
+					return 0, ""
+				}
+				m.mu.Unlock()
+				if kind == scheduler.Call_KILL {
+					h.Send([]offers.Call{offers.Kill{TaskID: "bad"}, offers.Kill{TaskID: "good"}})
+				} else {
+					h.Send([]offers.Call{ack("bad"), ack("good")})
+				}
+				if c.reason == nil {
+					m.nextCall(kind)
+					h.Stop(true) // the counters are complete
+					if h.Stats().Refused != 1 {
+						t.Fatalf("stats %+v", h.Stats())
+					}
+					return
+				}
+				if e := want[offers.Disconnected](h); !strings.Contains(e.Reason, c.reason.Error()) {
+					t.Fatalf("disconnected for %q", e.Reason)
+				}
+				m.nextStream()
+			})
+		}
+	}
+}
+
+// A launch that the master refuses as a call is reported, and its offers are given back.
+func TestRefusedAccept(t *testing.T) {
+	m, s, h := connected(t)
+	m.mu.Lock()
+	m.refuse = func(call *scheduler.Call, _ *http.Request) (int, string) {
+		if call.Type == scheduler.Call_ACCEPT {
+			return 400, "Failed to validate scheduler::Call: no"
+		}
+		return 0, ""
+	}
+	m.mu.Unlock()
+	s.send(offerEvent(t, "o1"))
+	want[offers.Received](h)
+	h.Send([]offers.Call{launchCall("o1", "t1")})
+	if u := want[offers.StatusUpdate](h); u.State != "TASK_ERROR" || u.TaskID != "t1" {
+		t.Fatalf("update %+v", u)
+	}
+	if c := m.nextCall(scheduler.Call_DECLINE); c.call.Decline.OfferIDs[0].Value != "o1" {
+		t.Fatalf("decline %+v", c.call.Decline)
+	}
+}
+
+// The latest wish for roles is what a new SUBSCRIBE says, also while not subscribed (behaviour 5.8).
+func TestSubscribeAgainWithLatestRoles(t *testing.T) {
+	m, s, h := connected(t)
+	h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "dev", "prod"}, Suppressed: []string{"dev", "gone"}}, offers.Suppress{Roles: []string{"prod"}}, offers.Revive{Roles: []string{"dev"}}})
+	c := m.nextCall(scheduler.Call_UPDATE_FRAMEWORK).call.UpdateFramework
+	if c.FrameworkInfo.ID.GetValue() != "f1" || len(c.FrameworkInfo.Roles) != 3 || len(c.SuppressedRoles) != 1 {
+		t.Fatalf("update %+v", c)
+	}
+	m.nextCall(scheduler.Call_SUPPRESS)
+	m.nextCall(scheduler.Call_REVIVE)
+	s.finish()
+	sub := m.nextStream().call.Subscribe
+	if fmt.Sprint(sub.FrameworkInfo.Roles) != "[* dev prod]" || fmt.Sprint(sub.SuppressedRoles) != "[prod]" {
+		t.Fatalf("roles %v, suppressed %v", sub.FrameworkInfo.Roles, sub.SuppressedRoles)
+	}
+}
+
+// D-49: a refused role does not stop the framework.
+func TestRoleRefused(t *testing.T) {
+	t.Run("at UPDATE_FRAMEWORK", func(t *testing.T) {
+		m, _, h := connected(t)
+		m.mu.Lock()
+		m.refuse = func(call *scheduler.Call, _ *http.Request) (int, string) {
+			if call.Type == scheduler.Call_UPDATE_FRAMEWORK {
+				return 403, "Not authorized to use roles '{ *, secret }'"
+			}
+			return 0, ""
+		}
+		m.mu.Unlock()
+		h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "secret"}}})
+		if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[secret]" || !strings.Contains(e.Message, "Not authorized") {
+			t.Fatalf("refused %+v", e)
+		}
+		h.Send([]offers.Call{offers.Kill{TaskID: "a"}})
+		m.nextCall(scheduler.Call_KILL) // on the same stream
+	})
+	t.Run("at SUBSCRIBE", func(t *testing.T) {
+		m := newFakeMaster(t)
+		h := start(t, testConfig(m.URL), "f1", "*", "a b")
+		s := m.nextStream()
+		s.send(errorEvent(t, "'FrameworkInfo.roles' contains invalid role: Role component 'a b' is invalid because it contains backspace or whitespace"))
+		s.finish()
+		if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[a b]" {
+			t.Fatalf("refused %+v", e)
+		}
+		s = m.nextStream()
+		if fmt.Sprint(s.call.Subscribe.FrameworkInfo.Roles) != "[*]" {
+			t.Fatalf("subscribes with %v", s.call.Subscribe.FrameworkInfo.Roles)
+		}
+		s.send(subscribedEvent(t, "f1", 15))
+		want[offers.Subscribed](h)
+	})
+}

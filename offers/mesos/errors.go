@@ -1,0 +1,139 @@
+package mesos
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What can be wrong with a connection to the master. Each ends the stream; the driver then subscribes again.
+var (
+	// ErrUnauthorized: 401, principal or secret are wrong or missing.
+	ErrUnauthorized = errors.New("the master refuses principal and secret")
+	// ErrNotSubscribed: 403, the master thinks that the framework is disconnected.
+	ErrNotSubscribed = errors.New("the master holds the framework for disconnected")
+	// ErrStaleStream: 400, another stream of this framework is current, or the framework is unknown.
+	ErrStaleStream = errors.New("the stream is not the current one of the framework")
+	// ErrNotFound: 404, what answers is no Mesos master.
+	ErrNotFound = errors.New("no scheduler API at the master's address")
+	// ErrNoLeader: 503, no master leads or the leader still recovers.
+	ErrNoLeader = errors.New("the master is not ready")
+	// ErrMoved: 307 to a call, another master leads.
+	ErrMoved = errors.New("another master leads")
+	// ErrRedirectLoop: the masters send each other's way.
+	ErrRedirectLoop = errors.New("too many redirects between masters")
+	// ErrSilent: no heartbeat came for too long.
+	ErrSilent = errors.New("the stream is silent")
+	// ErrQueueFull: the master takes calls more slowly than they are made.
+	ErrQueueFull = errors.New("too many calls wait to be sent")
+	// ErrLeaderChanged: ZooKeeper names another leading master.
+	ErrLeaderChanged = errors.New("the leading master changed")
+
+	errClosed = errors.New("the driver was closed")
+)
+
+// answerError is an answer of the master that is not 200 or 202.
+type answerError struct {
+	status int
+	text   string
+	named  error // one of the above; nil when only this call was refused
+}
+
+func (e *answerError) Error() string {
+	s := fmt.Sprintf("the master answered %d", e.status)
+	if e.text != "" {
+		s += ": " + e.text
+	}
+	if e.named != nil {
+		s += " (" + e.named.Error() + ")"
+	}
+	return s
+}
+
+func (e *answerError) Unwrap() error { return e.named }
+
+// checkAnswer names what an answer to a call means; nil when the call was taken.
+func checkAnswer(status int, text string) *answerError {
+	e := &answerError{status: status, text: text}
+	switch {
+	case status == 200 || status == 202:
+		return nil
+	case status == 400 && (strings.Contains(text, "stream ID") || strings.Contains(text, "Mesos-Stream-Id") ||
+		strings.Contains(text, "Framework cannot be found")):
+		e.named = ErrStaleStream
+	case status == 401:
+		e.named = ErrUnauthorized
+	case status == 403 && !roleRefusal(text):
+		e.named = ErrNotSubscribed
+	case status == 404:
+		e.named = ErrNotFound
+	case status == 307 || status == 302 || status == 301 || status == 308:
+		e.named = ErrMoved
+	case status >= 500 || status == 429:
+		e.named = ErrNoLeader
+	}
+	return e
+}
+
+// notTaken reports whether an error proves that the master did not carry out the call.
+func notTaken(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer) && answer.status < 500
+}
+
+// roleRefusal reports whether a text of the master refuses roles: those it may not use, or that are malformed (D-49).
+func roleRefusal(text string) bool {
+	return strings.Contains(text, "Not authorized to use roles") || strings.Contains(text, "Authorization failure") ||
+		strings.Contains(text, "contains invalid role")
+}
+
+// malformedRole reports whether Mesos takes a role for invalid whatever the principal.
+func malformedRole(role string) bool {
+	if role == "" || strings.HasPrefix(role, "/") || strings.HasSuffix(role, "/") || strings.ContainsAny(role, " \t\n\v\f\r\b\x7f") {
+		return true
+	}
+	for _, part := range strings.Split(role, "/") {
+		if part == "" || part == "." || part == ".." || strings.HasPrefix(part, "-") || part == "*" && role != "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// refusedRoles works out which of the wanted roles a refusal is about: the malformed ones; else those that are new
+// since the master last took the roles; else all but the first, which is the framework's own; else the only one.
+func refusedRoles(wanted, accepted []string) []string {
+	if bad := filter(wanted, malformedRole); len(bad) > 0 {
+		return bad
+	}
+	if added := filter(wanted, func(r string) bool { return !contains(accepted, r) }); len(added) > 0 && len(added) < len(wanted) {
+		return added
+	}
+	if len(wanted) > 1 {
+		return append([]string(nil), wanted[1:]...)
+	}
+	return append([]string(nil), wanted...)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+func filter(list []string, keep func(string) bool) []string {
+	var out []string
+	for _, s := range list {
+		if keep(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func without(list, gone []string) []string {
+	return filter(list, func(s string) bool { return !contains(gone, s) })
+}
