@@ -1,0 +1,227 @@
+package minimesos
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+)
+
+// Cluster is a running master with its agents. Its methods may be called from
+// any goroutine.
+type Cluster struct {
+	cfg  Config
+	addr string
+	log  func(string, ...any)
+
+	mu     sync.Mutex // guards everything below and all tables reachable from it
+	timers *timers
+	ids    *identities
+	rng    *rand.ChaCha8
+	nodes  []*node
+	reg    registry
+	m      *master // nil while no master process is there
+	faults faults
+	closed bool
+
+	listener net.Listener
+	server   *http.Server
+	serving  sync.WaitGroup
+}
+
+// registry is what a master keeps on disk: the agents it has admitted and those
+// it has given up. It outlives the master, but not the cluster.
+type registry struct {
+	admitted    map[string]*node // by agent id
+	unreachable map[string]time.Time
+	gone        map[string]time.Time
+	machines    map[string]*machine // maintenance, by machine key
+	nextAgent   int
+}
+
+// Start listens on cfg.Addr and serves in the background. The agents of cfg are
+// registered when it returns.
+func Start(cfg Config) (*Cluster, error) {
+	cfg = cfg.withDefaults()
+	c := &Cluster{cfg: cfg, log: cfg.Log, ids: newIdentities()}
+	c.timers = newTimers(&c.mu)
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rand.Uint32())
+	}
+	c.rng = rand.NewChaCha8(seed)
+	c.reg = registry{
+		admitted: map[string]*node{}, unreachable: map[string]time.Time{},
+		gone: map[string]time.Time{}, machines: map[string]*machine{},
+	}
+	if err := c.listen(cfg.Addr); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.m = newMaster(c)
+	err := c.addNodes()
+	if err == nil {
+		c.m.start()
+		for _, n := range c.nodes {
+			n.register()
+		}
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return nil, errors.Join(err, c.listener.Close())
+	}
+	go c.timers.loop()
+	c.serve()
+	return c, nil
+}
+
+func (c *Cluster) listen(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("minimesos: listen on %s: %w", addr, err)
+	}
+	c.listener, c.addr = l, l.Addr().String()
+	return nil
+}
+
+func (c *Cluster) serve() {
+	server := &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Minute}
+	c.server = server
+	c.serving.Add(1)
+	listener := c.listener
+	go func() {
+		defer c.serving.Done()
+		if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			c.log("minimesos: serving %s ended: %v", c.addr, err)
+		}
+	}()
+}
+
+// addNodes makes the agents of the configuration, with their directories.
+func (c *Cluster) addNodes() error {
+	for i, a := range c.cfg.Agents {
+		if a.Hostname == "" {
+			a.Hostname = fmt.Sprintf("agent%d", i+1)
+		}
+		if a.IP == "" {
+			a.IP = "127.0.0.1"
+		}
+		n := newNode(c, a, i)
+		if c.cfg.Simulated != nil {
+			n.runner = newSimRunner(n, *c.cfg.Simulated, uint64(i))
+		} else {
+			n.dir = filepath.Join(c.cfg.WorkDir, "agents", a.Hostname)
+			if err := os.MkdirAll(n.dir, 0o755); err != nil {
+				return fmt.Errorf("minimesos: work directory of agent %s: %w", a.Hostname, err)
+			}
+			r, err := newProcessRunner(n)
+			if err != nil {
+				return fmt.Errorf("minimesos: agent %s: %w", a.Hostname, err)
+			}
+			n.runner = r
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	return nil
+}
+
+// Addr is the host:port of the master.
+func (c *Cluster) Addr() string { return c.addr }
+
+// Close stops master and agents. With killTasks all tasks are killed; without,
+// tasks of real agents go on and are found again by the next Cluster that uses
+// the same WorkDir.
+func (c *Cluster) Close(killTasks bool) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	if c.m != nil {
+		c.m.stop()
+		c.m = nil
+	}
+	c.timers.close()
+	runners := make([]runner, 0, len(c.nodes))
+	for _, n := range c.nodes {
+		runners = append(runners, n.runner)
+	}
+	server := c.server
+	c.mu.Unlock()
+	err := server.Close()
+	c.serving.Wait()
+	for _, r := range runners {
+		err = errors.Join(err, r.close(killTasks))
+	}
+	return err
+}
+
+// uuid makes the 16 bytes of a random uuid.
+func (c *Cluster) uuid() []byte {
+	b := make([]byte, 16)
+	c.fillUUID(b)
+	return b
+}
+
+func (c *Cluster) fillUUID(b []byte) {
+	for i := 0; i < 16; i += 8 {
+		x := c.rng.Uint64()
+		for j := range 8 {
+			b[i+j] = byte(x >> (8 * j))
+		}
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+}
+
+// uuidText is a random uuid in its usual form.
+func (c *Cluster) uuidText() string {
+	var b [16]byte
+	c.fillUUID(b[:])
+	return formatUUID(b[:])
+}
+
+func formatUUID(b []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+func (c *Cluster) nodeByHost(hostname string) *node {
+	for _, n := range c.nodes {
+		if n.cfg.Hostname == hostname {
+			return n
+		}
+	}
+	return nil
+}
+
+// TaskView is what an agent knows of one of its tasks.
+type TaskView struct {
+	ID, Framework, AgentID, Hostname string
+	State                            mesos.TaskState
+	PID                              int // 0 for simulated tasks
+}
+
+// Tasks lists the tasks the agents have, terminal ones until their last update
+// was acknowledged.
+func (c *Cluster) Tasks() []TaskView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []TaskView
+	for _, n := range c.nodes {
+		for key, t := range n.tasks {
+			out = append(out, TaskView{
+				ID: key.task, Framework: key.framework, AgentID: n.id, Hostname: n.cfg.Hostname,
+				State: t.state, PID: t.pid,
+			})
+		}
+	}
+	return out
+}

@@ -1,0 +1,196 @@
+package minimesos
+
+import (
+	"slices"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+)
+
+// faults are what a test asked to go wrong.
+type faults struct {
+	drops, doubles int
+	refusals       int
+	refusal        answer
+}
+
+func (f *faults) drop() bool {
+	if f.drops == 0 {
+		return false
+	}
+	f.drops--
+	return true
+}
+
+func (f *faults) duplicate() bool {
+	if f.doubles == 0 {
+		return false
+	}
+	f.doubles--
+	return true
+}
+
+// refuse tells whether the next scheduler call is to be refused, and how.
+func (c *Cluster) refuse() (answer, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.faults.refusals == 0 {
+		return answer{}, false
+	}
+	c.faults.refusals--
+	return c.faults.refusal, true
+}
+
+// DropUpdates loses the next n status updates between agent and framework; they
+// come again with the retries.
+func (c *Cluster) DropUpdates(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults.drops = n
+}
+
+// DuplicateUpdates sends each of the next n status updates twice.
+func (c *Cluster) DuplicateUpdates(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults.doubles = n
+}
+
+// RefuseCalls answers the next n scheduler calls with an HTTP status.
+func (c *Cluster) RefuseCalls(n, status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := "refused on request"
+	if status == 503 {
+		text = "Master has not finished recovery"
+	}
+	c.faults.refusals, c.faults.refusal = n, answer{status, text}
+}
+
+// CutStreams breaks the connection of every event stream without the last chunk.
+func (c *Cluster) CutStreams() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil {
+		return
+	}
+	for _, fw := range c.m.frameworks {
+		if fw.stream != nil {
+			fw.stream.abort()
+		}
+	}
+}
+
+// LoseAgent cuts an agent off from the master, as a network partition does: its
+// tasks go on. It is unreachable after the ping timeout.
+func (c *Cluster) LoseAgent(hostname string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodeByHost(hostname)
+	if n == nil || n.down {
+		return n != nil
+	}
+	n.down = true
+	if c.m != nil {
+		if a := c.m.agents[n.id]; a != nil {
+			c.m.agentDisconnected(a)
+		}
+	}
+	return true
+}
+
+// ReturnAgent connects a lost agent again.
+func (c *Cluster) ReturnAgent(hostname string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodeByHost(hostname)
+	if n == nil {
+		return false
+	}
+	if n.down {
+		n.down = false
+		n.register()
+	}
+	return true
+}
+
+// ExpireAgent makes a lost agent unreachable now instead of after the ping timeout.
+func (c *Cluster) ExpireAgent(hostname string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodeByHost(hostname)
+	if n == nil || c.m == nil {
+		return false
+	}
+	a := c.m.agents[n.id]
+	if a == nil || a.connected {
+		return false
+	}
+	c.timers.stop(n.ping)
+	c.m.agentUnreachable(a)
+	return true
+}
+
+// MarkAgentGone does what the operator call of that name does. It reports whether
+// the agent is known.
+func (c *Cluster) MarkAgentGone(hostname string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodeByHost(hostname)
+	return n != nil && c.m != nil && c.m.markGone(n.id)
+}
+
+// FinishTask ends a task of a simulated agent in the given terminal state, as if
+// its process had ended by itself. It reports whether there was such a task.
+func (c *Cluster) FinishTask(framework, task string, state mesos.TaskState, message string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		r, ok := n.runner.(*simRunner)
+		if !ok {
+			continue
+		}
+		if t := r.tasks[taskKey{framework, task}]; t != nil {
+			r.end(t, state, message)
+			return true
+		}
+	}
+	return false
+}
+
+// RestartMaster kills the master process and starts a new one on the same address
+// after down. It returns when the new one serves. Agents come back by themselves;
+// frameworks have to subscribe again.
+func (c *Cluster) RestartMaster(down time.Duration) error {
+	c.mu.Lock()
+	if c.closed || c.m == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.m.stop()
+	c.m = nil
+	server := c.server
+	c.mu.Unlock()
+	err := server.Close()
+	c.serving.Wait()
+	if err != nil {
+		return err
+	}
+	time.Sleep(down)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	if err := c.listen(c.addr); err != nil {
+		return err
+	}
+	c.m = newMaster(c)
+	c.m.start()
+	for _, n := range slices.Clone(c.nodes) {
+		c.timers.stop(n.ping)
+		c.timers.after(c.cfg.AgentReregisterBackoff, n.register)
+	}
+	c.serve()
+	return nil
+}

@@ -1,0 +1,506 @@
+package minimesos
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+)
+
+// The texts in this file are what frameworks are told and were recorded (06, 21);
+// an empty text means that nothing is wrong.
+
+// check validates one task of a LAUNCH and converts its resources and those of
+// its executor, if that has to be started.
+func (x *acceptance) check(info *mesos.TaskInfo) (uses, execUses bag, text string) {
+	if text := x.checkTask(info); text != "" {
+		return nil, nil, text
+	}
+	if (info.Command == nil) == (info.Executor == nil) {
+		return nil, nil, "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present"
+	}
+	if text := validateResources(info.Resources); text != "" {
+		return nil, nil, text
+	}
+	if len(info.Resources) == 0 {
+		return nil, nil, "Task uses no resources"
+	}
+	if info.Executor != nil {
+		if text := x.checkExecutor(info.Executor); text != "" {
+			return nil, nil, text
+		}
+	}
+	if text := checkLimits(info); text != "" {
+		return nil, nil, text
+	}
+	uses, ok := x.bagAllocated(info.Resources)
+	all, needed := uses, info.Resources
+	if info.Executor != nil && x.agent.executors[taskKey{x.fw.id, info.Executor.ExecutorID.Value}] == nil {
+		var executorOK bool
+		execUses, executorOK = x.bagAllocated(info.Executor.Resources)
+		ok = ok && executorOK
+		all = uses.plus(execUses)
+		needed = slices.Concat(info.Resources, info.Executor.Resources)
+	}
+	if !ok || !x.left.contains(all) {
+		return nil, nil, x.exceeds(needed, "task and its executor")
+	}
+	return uses, execUses, ""
+}
+
+// checkTask validates what tasks of LAUNCH and LAUNCH_GROUP have in common.
+func (x *acceptance) checkTask(info *mesos.TaskInfo) string {
+	if text := validateID(info.TaskID.Value); text != "" {
+		return text
+	}
+	if x.fw.tasks[info.TaskID.Value] != nil || x.fw.unreachable[info.TaskID.Value] != nil {
+		return "Task has duplicate ID: " + info.TaskID.Value
+	}
+	if info.AgentID.Value != x.agent.id {
+		return "Task uses invalid agent " + info.AgentID.Value + " while agent " + x.agent.id + " is expected"
+	}
+	if g := info.KillPolicy.GetGracePeriod(); g != nil && g.Nanoseconds < 0 {
+		return "Task's 'kill_policy.grace_period' must be non-negative"
+	}
+	if d := info.MaxCompletionTime; d != nil && d.Nanoseconds < 0 {
+		return "Task's `max_completion_time` must be non-negative"
+	}
+	if info.Check != nil {
+		if text := validateCheck(info.Check); text != "" {
+			return "Task uses invalid check: " + text
+		}
+	}
+	if info.HealthCheck != nil {
+		if text := validateHealthCheck(info.HealthCheck); text != "" {
+			return "Task uses invalid health check: " + text
+		}
+	}
+	if info.Command != nil {
+		if text := validateCommand(info.Command); text != "" {
+			return "Task's `CommandInfo` is invalid: " + text
+		}
+	}
+	if info.Container != nil {
+		if text := validateContainer(info.Container); text != "" {
+			return "Task's `ContainerInfo` is invalid: " + text
+		}
+	}
+	return ""
+}
+
+// validateID checks what all ids have to keep to because they become file names.
+func validateID(id string) string {
+	switch {
+	case id == "":
+		return "ID must not be empty"
+	case len(id) > 255:
+		return "ID must not be greater than 255 characters"
+	case id == "." || id == "..":
+		return "'" + id + "' is disallowed"
+	}
+	for i := range len(id) {
+		if c := id[i]; c < 0x20 || c == 0x7f || c == '/' || c == '\\' {
+			return "'" + id + "' contains invalid characters"
+		}
+	}
+	return ""
+}
+
+// validateResources checks every resource for itself.
+func validateResources(rs []mesos.Resource) string {
+	for i := range rs {
+		if text := validateResource(&rs[i]); text != "" {
+			return "Resource '" + resourceText(&rs[i]) + "' is invalid: " + text
+		}
+	}
+	return ""
+}
+
+func validateResource(r *mesos.Resource) string {
+	switch resourceForm(r) {
+	case mesos.SCALAR:
+		if r.Scalar == nil || r.Ranges != nil || r.Set != nil {
+			return "Invalid scalar resource"
+		}
+		if v := r.Scalar.Value; v < 0 || (v > 0 && toMilli(v) == 0) {
+			return "Invalid scalar resource: value <= 0"
+		}
+	case mesos.RANGES:
+		if r.Ranges == nil || r.Scalar != nil || r.Set != nil {
+			return "Invalid ranges resource"
+		}
+		spans := slices.Clone(r.Ranges.Range)
+		slices.SortFunc(spans, func(a, b mesos.Value_Range) int {
+			if a.Begin < b.Begin {
+				return -1
+			}
+			return 1
+		})
+		for i, s := range spans {
+			if s.Begin > s.End {
+				return "Invalid ranges resource: begin > end"
+			}
+			if i > 0 && s.Begin <= spans[i-1].End {
+				return "Invalid ranges resource: overlapping ranges"
+			}
+		}
+	case mesos.SET:
+		if r.Set == nil || r.Scalar != nil || r.Ranges != nil {
+			return "Invalid set resource"
+		}
+	default:
+		return "Unsupported resource type"
+	}
+	for i := range r.Reservations {
+		if r.Reservations[i].GetRole() == "*" {
+			return "Invalid reservation: role '*' cannot be reserved"
+		}
+		if text := validateRole(r.Reservations[i].GetRole()); text != "" {
+			return "Invalid reservation: " + text
+		}
+	}
+	return ""
+}
+
+// resourceText prints a resource with its amounts as they were sent.
+func resourceText(r *mesos.Resource) string {
+	id := identity{name: r.Name, model: mesos.Resource{Reservations: reservationsOf(r), Disk: r.Disk}}
+	text := id.text(r.GetAllocationInfo().GetRole()) + ":"
+	switch resourceForm(r) {
+	case mesos.RANGES:
+		spans := make([]span, 0, len(r.GetRanges().GetRange()))
+		for _, x := range r.GetRanges().GetRange() {
+			spans = append(spans, span{x.Begin, x.End})
+		}
+		return text + spansText(spans)
+	case mesos.SET:
+		return text + "{" + strings.Join(r.GetSet().GetItem(), ", ") + "}"
+	}
+	return text + strconv.FormatFloat(float64(toMilli(r.GetScalar().GetValue()))/1000, 'f', -1, 64)
+}
+
+func validateCheck(c *mesos.CheckInfo) string {
+	switch c.Type {
+	case mesos.CheckInfo_COMMAND:
+		if c.Command == nil {
+			return "Expecting 'command' to be set for COMMAND check"
+		}
+		if text := validateCommand(&c.Command.Command); text != "" {
+			return "Check's `CommandInfo` is invalid: " + text
+		}
+	case mesos.CheckInfo_HTTP:
+		if c.HTTP == nil {
+			return "Expecting 'http' to be set for HTTP check"
+		}
+		if p := c.HTTP.GetPath(); p != "" && p[0] != '/' {
+			return "The path '" + p + "' of HTTP check must start with '/'"
+		}
+	case mesos.CheckInfo_TCP:
+		if c.TCP == nil {
+			return "Expecting 'tcp' to be set for TCP check"
+		}
+	default:
+		return "CheckInfo must specify 'type'"
+	}
+	return nonNegative(c.DelaySeconds, c.IntervalSeconds, c.TimeoutSeconds, nil)
+}
+
+func validateHealthCheck(h *mesos.HealthCheck) string {
+	switch h.Type {
+	case mesos.HealthCheck_COMMAND:
+		if h.Command == nil {
+			return "Expecting 'command' to be set for COMMAND health check"
+		}
+		if h.Command.Value == nil {
+			if h.Command.GetShell() {
+				return "Command health check must contain 'shell command'"
+			}
+			return "Command health check must contain 'executable path'"
+		}
+		if text := validateCommand(h.Command); text != "" {
+			return "Health check's `CommandInfo` is invalid: " + text
+		}
+	case mesos.HealthCheck_HTTP:
+		if h.HTTP == nil {
+			return "Expecting 'http' to be set for HTTP health check"
+		}
+		if s := h.HTTP.GetScheme(); s != "" && s != "http" && s != "https" {
+			return "Unsupported HTTP health check scheme: '" + s + "'"
+		}
+		if p := h.HTTP.GetPath(); p != "" && p[0] != '/' {
+			return "The path '" + p + "' of HTTP health check must start with '/'"
+		}
+	case mesos.HealthCheck_TCP:
+		if h.TCP == nil {
+			return "Expecting 'tcp' to be set for TCP health check"
+		}
+	default:
+		// A health check without type but with a body is taken as an old one.
+		if h.HTTP == nil && h.TCP == nil && h.Command == nil {
+			return "HealthCheck must specify 'type'"
+		}
+	}
+	return nonNegative(h.DelaySeconds, h.IntervalSeconds, h.TimeoutSeconds, h.GracePeriodSeconds)
+}
+
+func nonNegative(delay, interval, timeout, grace *float64) string {
+	for _, x := range []struct {
+		name  string
+		value *float64
+	}{{"delay_seconds", delay}, {"grace_period_seconds", grace}, {"interval_seconds", interval}, {"timeout_seconds", timeout}} {
+		if x.value != nil && *x.value < 0 {
+			return "Expecting '" + x.name + "' to be non-negative"
+		}
+	}
+	return ""
+}
+
+func validateCommand(c *mesos.CommandInfo) string {
+	for _, v := range c.GetEnvironment().GetVariables() {
+		secret := v.Type != nil && *v.Type == mesos.Environment_Variable_SECRET
+		switch {
+		case secret && v.Secret == nil:
+			return "Environment variable '" + v.Name + "' of type 'SECRET' must have a secret set"
+		case secret && v.Value != nil:
+			return "Environment variable '" + v.Name + "' of type 'SECRET' must not have a value set"
+		case !secret && v.Value == nil:
+			return "Environment variable '" + v.Name + "' of type 'VALUE' must have a value set"
+		case !secret && v.Secret != nil:
+			return "Environment variable '" + v.Name + "' of type 'VALUE' must not have a secret set"
+		}
+	}
+	return ""
+}
+
+func validateContainer(c *mesos.ContainerInfo) string {
+	if c.GetType() == mesos.ContainerInfo_DOCKER && c.Docker == nil {
+		return "DockerInfo 'docker' is not set for DOCKER typed ContainerInfo"
+	}
+	for i := range c.Volumes {
+		v := &c.Volumes[i]
+		set := 0
+		if v.HostPath != nil {
+			set++
+		}
+		if v.Image != nil {
+			set++
+		}
+		if v.Source != nil {
+			set++
+		}
+		if set != 1 {
+			return "Invalid volume: Only one of them should be set: 'host_path', 'image' and 'source'"
+		}
+	}
+	return ""
+}
+
+// checkExecutor validates the executor of a task that brings its own.
+func (x *acceptance) checkExecutor(ex *mesos.ExecutorInfo) string {
+	if text := validateID(ex.ExecutorID.Value); text != "" {
+		return text
+	}
+	switch ex.Type {
+	case mesos.ExecutorInfo_DEFAULT:
+		if ex.Command != nil {
+			return "'ExecutorInfo.command' must not be set for 'DEFAULT' executor"
+		}
+	case mesos.ExecutorInfo_CUSTOM:
+		if ex.Command == nil {
+			return "'ExecutorInfo.command' must be set for 'CUSTOM' executor"
+		}
+	default:
+		if ex.Command == nil {
+			return "'ExecutorInfo.command' must be set"
+		}
+	}
+	if ex.FrameworkID == nil {
+		return "'ExecutorInfo.framework_id' must be set"
+	}
+	if ex.FrameworkID.Value != x.fw.id {
+		return fmt.Sprintf("ExecutorInfo has an invalid FrameworkID (Actual: %s vs Expected: %s)", ex.FrameworkID.Value, x.fw.id)
+	}
+	if g := ex.GetShutdownGracePeriod(); g != nil && g.Nanoseconds < 0 {
+		return "ExecutorInfo's 'shutdown_grace_period' must be non-negative"
+	}
+	return validateResources(ex.Resources)
+}
+
+// minimumExecutor checks that an executor that has to be started has room of its own.
+func (x *acceptance) minimumExecutor(ex *mesos.ExecutorInfo) string {
+	b := x.m.c.ids.bagOf(ex.Resources)
+	less := func(what, unit string, has int64, minimum string) string {
+		amount := "None"
+		if has > 0 {
+			amount = strconv.FormatFloat(float64(has)/1000, 'f', -1, 64) + unit
+		}
+		return fmt.Sprintf("Executor '%s' uses less %s (%s) than the minimum required (%s)", ex.ExecutorID.Value, what, amount, minimum)
+	}
+	if cpus := b.scalar("cpus"); cpus < minCpusMilli {
+		return less("CPUs", "", cpus, "0.01")
+	}
+	if mem := b.scalar("mem"); mem < minMemMilli {
+		return less("memory", "MB", mem, "32MB")
+	}
+	return ""
+}
+
+// checkGroup validates a LAUNCH_GROUP as a whole.
+func (x *acceptance) checkGroup(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) (uses []bag, execUses bag, text string) {
+	seen := map[string]bool{}
+	for i := range tasks {
+		t := &tasks[i]
+		text := x.checkTask(t)
+		if text == "" {
+			text = groupTask(t)
+		}
+		if text == "" && seen[t.TaskID.Value] {
+			text = "Task has duplicate ID: " + t.TaskID.Value
+		}
+		seen[t.TaskID.Value] = true
+		if text == "" {
+			text = validateResources(t.Resources)
+		}
+		if text == "" && len(t.Resources) == 0 {
+			text = "Task uses no resources"
+		}
+		if text != "" {
+			return nil, nil, "Task '" + t.TaskID.Value + "' is invalid: " + text
+		}
+		if t.Executor != nil && !t.Executor.Equal(ex) {
+			return nil, nil, "The `ExecutorInfo` of task '" + t.TaskID.Value + "' is different from executor '" + ex.ExecutorID.Value + "'"
+		}
+	}
+	if text := x.checkExecutor(ex); text != "" {
+		return nil, nil, text
+	}
+	var needed []mesos.Resource
+	var all bag
+	ok := true
+	if x.agent.executors[taskKey{x.fw.id, ex.ExecutorID.Value}] == nil {
+		if text := x.minimumExecutor(ex); text != "" {
+			return nil, nil, text
+		}
+		execUses, ok = x.bagAllocated(ex.Resources)
+		all, needed = all.plus(execUses), ex.Resources
+	}
+	for i := range tasks {
+		b, allocated := x.bagAllocated(tasks[i].Resources)
+		ok = ok && allocated
+		uses, all = append(uses, b), all.plus(b)
+		needed = slices.Concat(needed, tasks[i].Resources)
+	}
+	if !ok || !x.left.contains(all) {
+		text := x.exceeds(needed, "task group and its executor")
+		return nil, nil, strings.Replace(text, "executor is more than", "executor are more than", 1)
+	}
+	return uses, execUses, ""
+}
+
+// groupTask refuses what the default executor cannot do for a task of a group.
+func groupTask(t *mesos.TaskInfo) string {
+	if t.Container.GetDocker() != nil || t.Container.GetType() == mesos.ContainerInfo_DOCKER && t.Container != nil {
+		return "Docker ContainerInfo is not supported on the task"
+	}
+	if len(t.Container.GetNetworkInfos()) > 0 {
+		return "NetworkInfos must not be set on the task"
+	}
+	return ""
+}
+
+// validateFramework checks a FrameworkInfo and the parts of SUBSCRIBE and
+// UPDATE_FRAMEWORK that refer to its roles.
+func validateFramework(info *mesos.FrameworkInfo, suppressed []string, wide *wideCall) string {
+	if text := validateFrameworkInfo(info); text != "" {
+		return text
+	}
+	return validateRoleLists(info, suppressed, wide)
+}
+
+func validateFrameworkInfo(info *mesos.FrameworkInfo) string {
+	multi := capable(info, mesos.FrameworkInfo_Capability_MULTI_ROLE)
+	switch {
+	case multi && info.Role != nil:
+		return "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
+	case !multi && len(info.Roles) > 0:
+		return "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable"
+	}
+	if dup := duplicates(info.Roles); len(dup) > 0 {
+		return "'FrameworkInfo.roles' contains duplicate items: { " + strings.Join(dup, ", ") + " }"
+	}
+	for _, role := range info.Roles {
+		if text := validateRole(role); text != "" {
+			return "'FrameworkInfo.roles' contains invalid role: " + text
+		}
+	}
+	if info.Role != nil {
+		if text := validateRole(*info.Role); text != "" {
+			return "'FrameworkInfo.role' is not a valid role: " + text
+		}
+	}
+	if f := info.GetFailoverTimeout(); f > maxFailoverSeconds {
+		return "The framework failover_timeout (" + strconv.FormatFloat(f, 'g', -1, 64) + ") is invalid"
+	}
+	return ""
+}
+
+// maxFailoverSeconds is what a 64 bit count of nanoseconds can hold.
+const maxFailoverSeconds = float64(1<<63-1) / 1e9
+
+func validateRoleLists(info *mesos.FrameworkInfo, suppressed []string, wide *wideCall) string {
+	roles := rolesOf(info)
+	var foreign []string
+	for _, role := range suppressed {
+		if !slices.Contains(roles, role) {
+			foreign = append(foreign, role)
+		}
+	}
+	if len(foreign) > 0 {
+		return "Suppressed roles { " + strings.Join(foreign, ", ") + " } are not contained in the set of roles"
+	}
+	return wide.checkConstraints(roles)
+}
+
+func duplicates(list []string) []string {
+	var dup []string
+	seen := map[string]bool{}
+	for _, s := range list {
+		if seen[s] && !slices.Contains(dup, s) {
+			dup = append(dup, s)
+		}
+		seen[s] = true
+	}
+	return dup
+}
+
+// validateRole checks a role name, which may be a path of components.
+func validateRole(role string) string {
+	switch {
+	case role == "*":
+		return ""
+	case role == "":
+		return "Role names cannot be the empty string"
+	case strings.HasPrefix(role, "/"):
+		return "Role '" + role + "' cannot start with a slash"
+	case strings.HasSuffix(role, "/"):
+		return "Role '" + role + "' cannot end with a slash"
+	}
+	for _, part := range strings.Split(role, "/") {
+		switch {
+		case part == "":
+			return "Role '" + role + "' cannot contain two adjacent slashes"
+		case part == "." || part == "..":
+			return "Role '" + role + "' cannot include '" + part + "' as a component"
+		case part == "*":
+			return "Role '" + role + "' cannot include '*' as a component"
+		case strings.HasPrefix(part, "-"):
+			return "Role component '" + part + "' is invalid because it starts with a dash"
+		case strings.ContainsFunc(part, func(r rune) bool { return unicode.IsSpace(r) || r == '\b' }):
+			return "Role component '" + part + "' is invalid because it contains backspace or whitespace"
+		}
+	}
+	return ""
+}
