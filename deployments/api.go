@@ -5,6 +5,9 @@ import "stadion/core"
 // Flags are the settings that planning depends on.
 type Flags struct {
 	PortMin, PortMax int // local_port_min, local_port_max: range of service ports, inclusive (behaviour.md 1.6)
+	// NewGroupEnforceRole is the enforceRole of top-level groups that a change makes without naming them: true with
+	// --new_group_enforce_role=top (http-api.md 6.6).
+	NewGroupEnforceRole bool
 }
 
 // Update is a change made ready to be stored: everything stamped, the plan computed.
