@@ -1,0 +1,362 @@
+package offers
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"stadion/core"
+)
+
+// cluster is a random world of agents and a random app for it.
+type cluster struct {
+	offers []*Offer
+	left   [][]Resource
+	app    *core.App
+	placed []Placed
+}
+
+func drawCluster(t *rapid.T) *cluster {
+	c := &cluster{}
+	for i := range rapid.IntRange(1, 6).Draw(t, "agents") {
+		c.offers = append(c.offers, drawOffer(t, i))
+		c.left = append(c.left, c.offers[i].Resources)
+	}
+	c.app = drawApp(t)
+	return c
+}
+
+func drawOffer(t *rapid.T, i int) *Offer {
+	o := &Offer{ID: fmt.Sprint("O", i), Role: "web", Agent: agent(i)}
+	if rapid.Bool().Draw(t, "has rack") {
+		o.Agent.Attributes = []core.Attribute{{Name: "rack", Value: rapid.SampledFrom([]string{"r1", "r2", "r3"}).Draw(t, "rack")}}
+	}
+	roles := rapid.SampledFrom([]string{"*", "web", "db"})
+	for range rapid.IntRange(1, 3).Draw(t, "pieces") {
+		o.Resources = append(o.Resources,
+			scalar("cpus", float64(rapid.IntRange(1, 40).Draw(t, "cpus"))/10, roles.Draw(t, "role")),
+			scalar("mem", float64(rapid.IntRange(32, 512).Draw(t, "mem")), roles.Draw(t, "role")))
+		begin := uint64(rapid.IntRange(0, 5).Draw(t, "port")*10 + 100*len(o.Resources))
+		o.Resources = append(o.Resources, ports(roles.Draw(t, "role"), begin, begin+uint64(rapid.IntRange(0, 3).Draw(t, "ports"))))
+	}
+	return o
+}
+
+func drawApp(t *rapid.T) *core.App {
+	a := &core.App{ID: "/a", Role: "web", Version: now, Instances: rapid.IntRange(1, 8).Draw(t, "instances"),
+		CPUs: core.Num(float64(rapid.IntRange(0, 20).Draw(t, "cpus")) / 10), Mem: core.Num(rapid.IntRange(0, 300).Draw(t, "mem"))}
+	if rapid.Bool().Draw(t, "restrict roles") {
+		a.AcceptedResourceRoles = []string{rapid.SampledFrom([]string{"*", "web"}).Draw(t, "accepted")}
+	}
+	a.RequirePorts = rapid.IntRange(0, 3).Draw(t, "require") == 0
+	for range rapid.IntRange(0, 3).Draw(t, "ports") {
+		p := core.PortDefinition{Protocol: "tcp"}
+		if a.RequirePorts {
+			p.Port = rapid.IntRange(300, 330).Draw(t, "port")
+		}
+		if !slices.ContainsFunc(a.PortDefinitions, func(q core.PortDefinition) bool { return a.RequirePorts && q.Port == p.Port }) {
+			a.PortDefinitions = append(a.PortDefinitions, p)
+		}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "constraints") {
+		k := core.Constraint{Field: rapid.SampledFrom([]string{"hostname", "rack"}).Draw(t, "field"),
+			Operator: rapid.SampledFrom([]string{"UNIQUE", "CLUSTER", "GROUP_BY", "GROUP_BY", "MAX_PER", "LIKE", "UNLIKE", "IS"}).Draw(t, "operator")}
+		switch k.Operator {
+		case "GROUP_BY":
+			if rapid.Bool().Draw(t, "groups given") {
+				k.Value = strconv.Itoa(rapid.IntRange(1, 4).Draw(t, "groups"))
+			}
+		case "MAX_PER":
+			k.Value = strconv.Itoa(rapid.IntRange(1, 3).Draw(t, "max"))
+		case "LIKE", "UNLIKE":
+			k.Value = rapid.SampledFrom([]string{"r1", "r[12]", "h.*", "h[0-2]|r3"}).Draw(t, "pattern")
+		case "IS":
+			k.Value = rapid.SampledFrom([]string{"r1", "h1"}).Draw(t, "value")
+		}
+		a.Constraints = append(a.Constraints, k)
+	}
+	return a
+}
+
+// solver decides by enumeration, straight from behaviour.md 5.3 to 5.5, sharing no code with the matcher.
+type solver struct {
+	app    *core.App
+	placed []Placed
+}
+
+func (s *solver) usable(r Resource) bool {
+	role := "*"
+	if len(r.Reservations) > 0 {
+		role = r.Reservations[0].Role
+	}
+	if len(s.app.AcceptedResourceRoles) > 0 {
+		return slices.Contains(s.app.AcceptedResourceRoles, role)
+	}
+	return role == "*" || role == "web"
+}
+
+func (s *solver) fits(o *Offer, left []Resource) bool {
+	var cpus, mem float64
+	free := map[uint64]bool{}
+	any := false
+	for _, r := range left {
+		if !s.usable(r) {
+			continue
+		}
+		any = true
+		switch r.Name {
+		case "cpus":
+			cpus += r.Value
+		case "mem":
+			mem += r.Value
+		case "ports":
+			for _, g := range r.Ranges {
+				for p := g.Begin; p <= g.End; p++ {
+					free[p] = true
+				}
+			}
+		}
+	}
+	if !any || cpus < float64(s.app.CPUs)-1e-6 || mem < float64(s.app.Mem)-1e-6 || len(free) < len(s.app.PortDefinitions) {
+		return false
+	}
+	for _, d := range s.app.PortDefinitions {
+		if s.app.RequirePorts && !free[uint64(d.Port)] {
+			return false
+		}
+	}
+	for _, k := range s.app.Constraints {
+		if !s.allows(k, o.Agent) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *solver) allows(k core.Constraint, a *core.AgentInfo) bool {
+	read := func(a *core.AgentInfo) string {
+		if k.Field == "hostname" {
+			return a.Host
+		}
+		if len(a.Attributes) > 0 {
+			return a.Attributes[0].Value
+		}
+		return ""
+	}
+	v := read(a)
+	if v == "" {
+		return k.Operator == "UNLIKE"
+	}
+	groups := map[string]int{}
+	for _, p := range s.placed {
+		groups[read(p.Agent)]++
+	}
+	switch k.Operator {
+	case "UNIQUE":
+		return groups[v] == 0
+	case "CLUSTER":
+		return len(s.placed) == 0 || groups[v] == len(s.placed)
+	case "MAX_PER":
+		n, _ := strconv.Atoi(k.Value)
+		return groups[v] < n
+	case "IS":
+		return v == k.Value
+	case "LIKE", "UNLIKE":
+		sets := map[string][]string{"r1": {"r1"}, "r[12]": {"r1", "r2"}, "h.*": {"h0", "h1", "h2", "h3", "h4", "h5"}, "h[0-2]|r3": {"h0", "h1", "h2", "r3"}}
+		return slices.Contains(sets[k.Value], v) == (k.Operator == "LIKE")
+	}
+	if k.Value == "" { // GROUP_BY, D-16
+		least := math.MaxInt
+		for g, n := range groups {
+			if g != "" {
+				least = min(least, n)
+			}
+		}
+		return groups[v] == 0 || groups[v] == least
+	}
+	g, _ := strconv.Atoi(k.Value)
+	if groups[v] == 0 {
+		return len(groups) < g // the offer's own group is in groups only when it has members
+	}
+	per, rem, used := s.app.Instances/g, s.app.Instances%g, 0
+	for _, n := range groups {
+		used += max(0, n-per)
+	}
+	return groups[v] < per || groups[v] == per && rem-used > 0
+}
+
+// amounts adds up resources by what Mesos tells apart; ports count one each under their number.
+func amounts(list []Resource) map[string]int64 {
+	out := map[string]int64{}
+	for _, r := range list {
+		key := r.Name + "/" + r.Role()
+		if r.Name != "ports" {
+			out[key] += int64(math.Round(r.Value * 1000))
+			continue
+		}
+		for _, g := range r.Ranges {
+			for p := g.Begin; p <= g.End; p++ {
+				out[fmt.Sprint(key, "/", p)]++
+			}
+		}
+	}
+	return out
+}
+
+// checkTask verifies that a launch takes what the app asked for, out of what was left, and nothing else (I7).
+func checkTask(t *rapid.T, s *solver, m Match, left []Resource) {
+	task := m.Operations[0].Launch
+	have, took := amounts(left), amounts(task.Resources)
+	var cpus, mem, count int64
+	for key, n := range took {
+		if n > have[key] {
+			t.Fatalf("took %d of %s, only %d left", n, key, have[key])
+		}
+		switch {
+		case len(key) > 5 && key[:5] == "cpus/":
+			cpus += n
+		case len(key) > 4 && key[:4] == "mem/":
+			mem += n
+		default:
+			count++
+		}
+	}
+	if cpus != milli(float64(s.app.CPUs)) || mem != milli(float64(s.app.Mem)) || int(count) != len(s.app.PortDefinitions) {
+		t.Fatalf("took %v for cpus %v mem %v ports %d", took, s.app.CPUs, s.app.Mem, len(s.app.PortDefinitions))
+	}
+	for i, p := range m.HostPorts[core.AppContainer] {
+		if s.app.RequirePorts && p != s.app.PortDefinitions[i].Port || slices.Index(m.HostPorts[core.AppContainer], p) != i {
+			t.Fatalf("ports %v for %v", m.HostPorts, s.app.PortDefinitions)
+		}
+	}
+	for _, r := range task.Resources {
+		if !s.usable(r) {
+			t.Fatalf("took %s of role %s", r.Name, r.Role())
+		}
+	}
+	rest := amounts(Subtract(left, m.Consumed))
+	for key, n := range have {
+		if rest[key] != n-took[key] {
+			t.Fatalf("%s: had %d, took %d, %d left", key, n, took[key], rest[key])
+		}
+	}
+}
+
+// On random clusters the matcher never breaks a constraint, never misses a place for an instance and never uses more of
+// an offer than it has (I7, D-16), whether the tally is kept by the caller or counted anew.
+func TestMatcherAgainstSolver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		drawCluster(t).play(t, 25)
+	})
+}
+
+// The same with room for everything, so that only constraints decide and groups fill up to their quotas.
+func TestConstraintsAgainstSolver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &cluster{app: &core.App{ID: "/a", Role: "web", Version: now, Instances: rapid.IntRange(1, 12).Draw(t, "instances")}}
+		for i := range rapid.IntRange(2, 4).Draw(t, "agents") {
+			o := offer(scalar("cpus", 1, "*"))
+			o.Agent = agent(i, "rack", fmt.Sprint("r", 1+i%3))
+			c.offers, c.left = append(c.offers, o), append(c.left, o.Resources)
+		}
+		for range rapid.IntRange(1, 2).Draw(t, "constraints") {
+			c.app.Constraints = append(c.app.Constraints, rapid.SampledFrom([]core.Constraint{
+				{Field: "rack", Operator: "GROUP_BY"}, {Field: "rack", Operator: "GROUP_BY", Value: "2"}, {Field: "rack", Operator: "GROUP_BY", Value: "3"},
+				{Field: "hostname", Operator: "GROUP_BY"}, {Field: "hostname", Operator: "MAX_PER", Value: "4"}, {Field: "rack", Operator: "MAX_PER", Value: "3"},
+			}).Draw(t, "constraint"))
+		}
+		c.play(t, 40)
+	})
+}
+
+// play tries one instance after another on random offers, sometimes losing one, and compares every answer.
+func (c *cluster) play(t *rapid.T, most int) {
+	compiled := Compile(c.app)
+	counts := NewCounts(compiled, nil)
+	rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+	for step := range rapid.IntRange(most/2, most).Draw(t, "steps") {
+		if len(c.placed) > 0 && rapid.IntRange(0, 4).Draw(t, "lose") == 0 {
+			i := rapid.IntRange(0, len(c.placed)-1).Draw(t, "which")
+			counts.Remove(c.placed[i].Instance)
+			c.placed = slices.Delete(c.placed, i, i+1)
+		}
+		i := rapid.IntRange(0, len(c.offers)-1).Draw(t, "offer")
+		n := &Need{Spec: c.app, Instance: instance(c.app, step), Placed: c.placed}
+		if rapid.Bool().Draw(t, "kept") {
+			n.Compiled, n.Counts = compiled, counts
+		}
+		s := &solver{c.app, c.placed}
+		m := TryMatch(config(), now, rnd, c.offers[i], c.left[i], n)
+		if want := s.fits(c.offers[i], c.left[i]); want != (m.Operations != nil) || want != (len(m.Reasons) == 0) || m.Problem != "" {
+			t.Fatalf("solver says %v, matcher %v %s; app %+v, offer %+v, placed %v", want, m.Reasons, m.Problem, c.app, c.offers[i], c.placed)
+		}
+		if m.Operations == nil {
+			continue
+		}
+		checkTask(t, s, m, c.left[i])
+		c.left[i] = Subtract(c.left[i], m.Consumed)
+		p := Placed{Instance: n.Instance.ID, Version: c.app.Version, Agent: c.offers[i].Agent}
+		c.placed = append(c.placed, p)
+		counts.Add(p)
+	}
+}
+
+// behaviour 11.4: what executor and containers get adds up to what was consumed, piece by piece.
+func TestDealingAddsUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := drawOffer(t, 1)
+		o.Resources = append(o.Resources, scalar("gpus", 4, "*"), scalar("disk", 100, "web"), scalar("disk", 50, "*"))
+		p := &core.Pod{ID: "/p", Role: "web", ExecutorResources: core.ExecutorResources{CPUs: 0.1, Mem: 32, Disk: 10},
+			Labels: map[string]string{labelGPUBehavior: "unrestricted"}}
+		for i := range rapid.IntRange(1, 4).Draw(t, "containers") {
+			p.Containers = append(p.Containers, core.PodContainer{Name: fmt.Sprint("c", i), Resources: core.PodResources{
+				CPUs: core.Num(float64(rapid.IntRange(0, 900).Draw(t, "cpus")) / 1000), Mem: core.Num(rapid.IntRange(0, 200).Draw(t, "mem")),
+				Disk: core.Num(rapid.IntRange(0, 60).Draw(t, "disk")), GPUs: rapid.IntRange(0, 2).Draw(t, "gpus")}})
+		}
+		m := try(o, need(p))
+		if m.Operations == nil {
+			return
+		}
+		g := m.Operations[0].LaunchGroup
+		dealt := slices.Clone(g.Executor.Resources)
+		for i, task := range g.Tasks {
+			dealt = append(dealt, task.Resources...)
+			want := compileParts(p)[i]
+			var got scalars
+			for _, r := range task.Resources {
+				switch r.Name {
+				case "cpus":
+					got.cpus += milli(r.Value)
+				case "mem":
+					got.mem += milli(r.Value)
+				case "disk":
+					got.disk += milli(r.Value)
+				case "gpus":
+					got.gpus += milli(r.Value)
+					if r.Value != math.Trunc(r.Value) {
+						t.Fatalf("a broken GPU: %v", r.Value)
+					}
+				}
+			}
+			if got != want {
+				t.Fatalf("container %d got %+v, wants %+v", i, got, want)
+			}
+		}
+		have, used := amounts(m.Consumed), amounts(dealt)
+		if len(have) != len(used) {
+			t.Fatalf("consumed %v, dealt %v", have, used)
+		}
+		for key, n := range have {
+			if used[key] != n {
+				t.Fatalf("consumed %v, dealt %v", have, used)
+			}
+		}
+	})
+}
+
+func compileParts(p *core.Pod) []scalars { return Compile(p).parts }
