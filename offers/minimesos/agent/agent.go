@@ -32,11 +32,12 @@ type Config struct {
 	// WorkDir holds sandboxes (slaves/...), persistent volumes (volumes/...)
 	// and checkpoints (meta/...).
 	WorkDir string
-	// SwitchUser runs tasks as the user of their command or framework.
+	// SwitchUser runs tasks as the user of their command or framework, who must
+	// exist. It takes root; other agents run all tasks as themselves.
 	SwitchUser bool
 	// Helper is the start of the command line that ends in ShimMain; the path
 	// of a spec file is appended. Empty: tasks are children of this process and
-	// end when it closes the agent.
+	// end when it closes the agent; nobody finds them again if it crashes.
 	Helper []string
 }
 

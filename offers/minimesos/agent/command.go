@@ -31,7 +31,8 @@ type account struct {
 }
 
 // lookupAccount finds the user of a command, which defaults to that of the
-// framework. Nothing changes if users are not switched or it is the own user.
+// framework. Nothing changes if users are not switched, if it is the own user,
+// or if this process is not root and so may not become anybody else.
 func (a *Agent) lookupAccount(fw mesos.FrameworkInfo, cmd *mesos.CommandInfo) (account, string, error) {
 	if !a.cfg.SwitchUser {
 		return account{}, "", nil
@@ -51,7 +52,7 @@ func (a *Agent) lookupAccount(fw mesos.FrameworkInfo, cmd *mesos.CommandInfo) (a
 	if err != nil {
 		return account{}, name, fmt.Errorf("user id of %s: %w", name, err)
 	}
-	if int(uid) == os.Geteuid() {
+	if me := os.Geteuid(); me != 0 || int(uid) == me {
 		return account{}, name, nil
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)

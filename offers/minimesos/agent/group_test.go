@@ -247,3 +247,18 @@ func TestGroupKilledWhileFetching(t *testing.T) {
 	b.awaitEnd("other", starting, running, killing, killed)
 	b.awaitDone("ex:0")
 }
+
+// An executor whose sandbox cannot be made drops all tasks and is reported as
+// ended all the same, for its resources are held until then.
+func TestGroupDropped(t *testing.T) {
+	b := newBench(t, Config{})
+	ex := defaultExecutor("ex")
+	ex.Resources = []mesos.Resource{persistentDisk("web", "missing", "vol")}
+	b.agent.LaunchGroup(killingFramework(), ex, []mesos.TaskInfo{shellTask("a", "true"), shellTask("b", "true")})
+	for _, id := range []string{"a", "b"} {
+		b.await("end of "+id, func() bool { return len(b.ofLocked(id)) > 0 })
+		b.awaitEnd(id, "DROPPED agent EXECUTOR_TERMINATED 'Failed to create executor directory '"+b.agent.Sandbox("fw-1", id)+
+			"': persistent volume missing of role web does not exist on this agent'")
+	}
+	b.awaitDone("ex:256")
+}

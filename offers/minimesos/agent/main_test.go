@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	shimCommand = "agent-test-shim"
+	shimCommand  = "agent-test-shim"
+	agentCommand = "agent-test-agent"
 	// eventTimeout is how long a test waits for one event.
 	eventTimeout = 20 * time.Second
 )
@@ -25,7 +26,24 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == shimCommand {
 		os.Exit(ShimMain(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == agentCommand {
+		os.Exit(doomedAgent(os.Args[2]))
+	}
 	os.Exit(m.Run())
+}
+
+// doomedAgent is an agent process that launches two tasks, tells their
+// statuses on stdout and waits to be killed.
+func doomedAgent(workDir string) int {
+	emit := func(_ string, st mesos.TaskStatus) { fmt.Println(st.TaskID.Value, line(st)) }
+	a, err := New(Config{AgentID: "agent-S0", WorkDir: workDir, Helper: []string{os.Args[0], shimCommand}}, emit, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	a.Launch(killingFramework(), shellTask("kept", "sleep 1000"))
+	a.Launch(killingFramework(), shellTask("ends", endsOnFile(filepath.Join(workDir, "flag"))))
+	select {}
 }
 
 // bench is an agent under test with all it has emitted.

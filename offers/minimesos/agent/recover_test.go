@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -124,6 +126,42 @@ func awaitEmpty(t *testing.T, dir string) {
 		if time.Now().After(deadline) {
 			t.Fatalf("checkpoints left: %v %v", entries, err)
 		}
+	}
+}
+
+// 25-agent-restart (kill -9): the tasks of an agent process that is killed go
+// on; the next one finds the one and reports the end of the other.
+func TestAgentCrash(t *testing.T) {
+	cfg := withShim(t)
+	cfg.WorkDir = t.TempDir()
+	crash := exec.Command(cfg.Helper[0], agentCommand, cfg.WorkDir)
+	crash.Stderr = os.Stderr
+	out, err := crash.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := crash.Start(); err != nil {
+		t.Fatal(err)
+	}
+	told := bufio.NewScanner(out)
+	for left := 2; left > 0 && told.Scan(); {
+		if strings.Contains(told.Text(), running) {
+			left--
+		}
+	}
+	killProcess(t, crash.Process.Pid)
+	_ = crash.Wait()
+	write(t, filepath.Join(cfg.WorkDir, "flag"), "0\n")
+	b := newBench(t, cfg)
+	if _, err := b.agent.Recover(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("end of ends", func() bool { return strings.HasSuffix(lines(b.ofLocked("ends")), finished) })
+	b.agent.Kill("fw-1", "kept", nil)
+	b.await("end of kept", func() bool { return strings.HasSuffix(lines(b.ofLocked("kept")), killing+"\n"+killed) })
+	awaitEmpty(t, b.agent.checkpointRoot())
+	if left := processesOf(cfg.WorkDir); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
 	}
 }
 
