@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strings"
+
 	"stadion/core"
 )
 
@@ -201,7 +203,10 @@ func readDraft(o object) *draft {
 			o.r.schema.add(o.path.field("constraints").at(i).String(), errMinLength)
 		}
 	}
-	d.late = append(d.late, o.r.late[before:]...)
+	for _, l := range o.r.late[before:] {
+		// Violations of rules are told relative to the app, wherever it stands in the body (http-api.md 6.4).
+		d.late.add(strings.TrimPrefix(l.Path, strings.TrimSuffix(o.path.String(), "/")), l.Errors...)
+	}
 	return d
 }
 
