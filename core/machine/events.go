@@ -27,7 +27,7 @@ type Mesos struct{ Event offers.Event }
 type HealthReport struct {
 	Instance core.InstanceID
 	Task     core.TaskID
-	Check    int    // index into the health checks of the instance's version
+	Check    int // index into the health checks of the instance's version
 	Outcome  Outcome
 	Cause    string // why it failed
 }

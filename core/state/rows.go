@@ -117,3 +117,12 @@ type Mesos struct {
 	MasterURL  string
 	HomeRegion string
 }
+
+// Stall is what the running step of a deployment waits for, and since when nothing has moved (D-02).
+type Stall struct {
+	Deployment string
+	Since      core.Timestamp
+	Spec       core.PathID
+	WaitingFor string // offers, health, readiness, kill, promotion
+	Missing    int
+}

@@ -28,6 +28,8 @@ type View struct {
 	delays      btree.Map[string, Delay]
 	stats       btree.Map[core.PathID, *QueueStats]
 	readiness   btree.Map[core.TaskID, Readiness]
+	stalls      btree.Map[string, Stall] // by deployment
+	ports       btree.Map[int, int]      // service ports of the tree: how many specs use each
 	frameworkID string
 	rootStamp   core.Timestamp
 	mesos       Mesos
@@ -66,6 +68,7 @@ func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
 	v.deployments, v.locks, v.failures = *s.deployments.Copy(), *s.locks.Copy(), *s.failures.Copy()
 	v.counts, v.health, v.lastAlive = *s.counts.Copy(), *s.health.Copy(), *s.lastAlive.Copy()
 	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
+	v.stalls, v.ports = *s.stalls.Copy(), *s.ports.Copy()
 	v.frameworkID, v.rootStamp, v.mesos = s.frameworkID, s.rootStamp, s.mesos
 	v.staged, v.running = s.staged, s.running
 	return n
@@ -249,6 +252,15 @@ func (v *View) Readiness(t core.TaskID) (Readiness, bool) { return v.readiness.G
 // ReadinessOf iterates over the readiness results of a spec's tasks.
 func (v *View) ReadinessOf(spec core.PathID) iter.Seq[Readiness] {
 	return values(&v.readiness, instancePrefix(spec))
+}
+
+// Stall is what a deployment waits for.
+func (v *View) Stall(deployment string) (Stall, bool) { return v.stalls.Get(deployment) }
+
+// ServicePortUsed reports whether any app of the tree has the service port (behaviour.md 1.6).
+func (v *View) ServicePortUsed(port int) bool {
+	n, _ := v.ports.Get(port)
+	return n > 0
 }
 
 // FrameworkID is the stored id, empty before the first registration.

@@ -103,11 +103,13 @@ func (s *State) Finish() (broken []core.PathID) {
 		id := p.id
 		if full, ok := s.SpecAt(id, p.version); ok {
 			s.specs.Set(id, full)
+			s.countPorts(full, 1)
 			continue
 		}
 		broken = append(broken, id)
 		if all := s.SpecVersions(id); len(all) > 0 {
 			s.specs.Set(id, all[len(all)-1])
+			s.countPorts(all[len(all)-1], 1)
 		} else {
 			s.specs.Delete(id)
 		}
@@ -132,8 +134,25 @@ func (s *State) DropRoot(v core.Timestamp) {
 // PutSpec stores a version of a spec and makes it the current one.
 func (s *State) PutSpec(r core.RunSpec) {
 	s.PutVersion(r)
-	s.specs.Set(r.SpecID(), r)
+	old, _ := s.specs.Set(r.SpecID(), r)
+	s.countPorts(old, -1)
+	s.countPorts(r, 1)
 	s.note(TableSpec, string(r.SpecID()), r.SpecVersion())
+}
+
+// countPorts keeps the index of service ports in use.
+func (s *State) countPorts(r core.RunSpec, by int) {
+	app, ok := r.(*core.App)
+	if !ok {
+		return
+	}
+	for _, p := range app.ServicePorts() {
+		if n, _ := s.ports.Get(p); n+by > 0 {
+			s.ports.Set(p, n+by)
+		} else {
+			s.ports.Delete(p)
+		}
+	}
 }
 
 // PutVersion stores a version of a spec without making it current.
@@ -145,8 +164,10 @@ func (s *State) PutVersion(r core.RunSpec) {
 
 // RemoveSpec takes a spec out of the tree; its versions stay until they are dropped.
 func (s *State) RemoveSpec(id core.PathID) {
-	s.specs.Delete(id)
-	s.note(TableSpec, string(id), nil)
+	if old, ok := s.specs.Delete(id); ok {
+		s.countPorts(old, -1)
+		s.note(TableSpec, string(id), nil)
+	}
 }
 
 // DropVersion forgets a version of a spec.
@@ -195,8 +216,12 @@ func (s *State) RemoveDeployment(id string) {
 			s.locks.Delete(a.Spec)
 		}
 	}
+	s.stalls.Delete(id)
 	s.note(TableDeployment, id, nil)
 }
+
+// SetStall keeps what a deployment waits for (volatile).
+func (s *State) SetStall(r Stall) { s.stalls.Set(r.Deployment, r) }
 
 // PutFailure stores the last task failure of a spec.
 func (s *State) PutFailure(f *core.TaskFailure) {
@@ -243,3 +268,26 @@ func (s *State) SetReadiness(r Readiness) { s.readiness.Set(r.Task, r) }
 
 // DropReadiness forgets a readiness result.
 func (s *State) DropReadiness(t core.TaskID) { s.readiness.Delete(t) }
+
+// Durable lists every durable row as it stands: what a new leader would load.
+func (v *View) Durable() []Write {
+	var out []Write
+	add := func(t Table, key string, value any) { out = append(out, Write{t, key, value}) }
+	v.versions.Scan(func(k string, r core.RunSpec) bool { add(TableVersion, k, r); return true })
+	v.specs.Scan(func(k core.PathID, r core.RunSpec) bool { add(TableSpec, string(k), r.SpecVersion()); return true })
+	v.groups.Scan(func(k core.PathID, g *core.Group) bool { add(TableGroup, string(k), g); return true })
+	v.roots.Scan(func(k core.Timestamp, r *core.RootVersion) bool { add(TableRoot, k.String(), r); return true })
+	v.instances.Scan(func(k core.InstanceID, i *core.Instance) bool {
+		if i.Durable() {
+			add(TableInstance, string(k), i)
+		}
+		return true
+	})
+	v.deployments.Scan(func(k string, d *core.Deployment) bool { add(TableDeployment, k, d); return true })
+	v.failures.Scan(func(k core.PathID, f *core.TaskFailure) bool { add(TableFailure, string(k), f); return true })
+	v.lastAlive.Scan(func(k core.InstanceID, alive bool) bool { add(TableHealth, string(k), alive); return true })
+	if v.frameworkID != "" {
+		add(TableFramework, "id", v.frameworkID)
+	}
+	return out
+}

@@ -1,0 +1,12 @@
+/*
+Command stadion is the whole of Stadion in one static binary:
+
+	stadion dev        etcd, a miniature Mesos with real processes and the server, in one process
+	stadion server     the server alone: --master HOST:PORT --etcd_endpoints URL[,URL…]
+	stadion minimesos  the miniature Mesos alone
+	stadion version    what this binary is
+
+Flags have Marathon's names. Each can also be given as MARATHON_<NAME>. All of them stand in one table (flags.go) that
+parsing, --help and the README's list share. Exit codes are Marathon's (exit.go; behaviour.md 9.6).
+*/
+package main

@@ -1,0 +1,272 @@
+package machine
+
+import (
+	"slices"
+
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/deployments"
+	"stadion/offers"
+)
+
+const (
+	bigSpec      = 500  // instances from which a spec is looked at only every lookEveryMs
+	lookEveryMs  = 100  // milliseconds
+	maxRounds    = 20   // what was done to a spec may touch it again; more rounds go on in the next batch
+	createChunk  = 5000 // scheduled instances made for one spec in one batch
+	topUpEveryMs = 5000 // a running action is looked at at least this often (behaviour.md 12.2)
+)
+
+// progress is what stall detection remembers of a deployment (D-02).
+type progress struct {
+	mark  [4]int // counters that move when anything happens
+	since core.Timestamp
+	spec  core.PathID
+	wait  deployments.Waiting
+	miss  int
+}
+
+// settleSpecs looks at every touched spec: by its deployment's running action or, without one, by the scale check.
+func (m *Machine) settleSpecs() {
+	for round := 0; m.touched.Len() > 0; round++ {
+		if round == maxRounds {
+			m.full = true
+			return
+		}
+		for _, id := range m.touched.Keys() {
+			if !m.room() {
+				return
+			}
+			m.touched.Delete(id)
+			if !m.tooSoon(id) {
+				m.settleSpec(id)
+			}
+		}
+	}
+}
+
+// tooSoon puts off a look at a large spec that was looked at a moment ago, so that a storm of updates costs few looks.
+func (m *Machine) tooSoon(id core.PathID) bool {
+	if m.st.Counts(id).Instances < bigSpec {
+		delete(m.looked, id)
+		return false
+	}
+	if last, ok := m.looked[id]; ok && m.now < last+lookEveryMs {
+		m.timers.ensure(timerSpec, string(id), last+lookEveryMs)
+		return true
+	}
+	m.looked[id] = m.now
+	return false
+}
+
+func (m *Machine) settleSpec(id core.PathID) {
+	d, locked := m.st.DeploymentOf(id)
+	if !locked {
+		m.scaleCheck(id)
+		return
+	}
+	for _, a := range d.CurrentActions() {
+		if a.Spec == id {
+			m.workOn(d, a)
+			m.advance(d.ID)
+			return
+		}
+	}
+}
+
+// workOn does what an action of the running step needs now.
+func (m *Machine) workOn(d *core.Deployment, a core.Action) {
+	if m.done[d.ID][a.Spec] || d.Settings != nil && d.Settings.Paused {
+		return
+	}
+	v := m.view(a, d)
+	dec := deployments.Next(a, v)
+	m.carryOut(a, v, dec)
+	if a.Kind == core.ActionRestart || a.Kind == core.ActionScale {
+		m.watchReadiness(v)
+	}
+	m.noteProgress(d, a, dec)
+	if !dec.Done {
+		m.timers.ensure(timerSpec, string(a.Spec), m.now+topUpEveryMs)
+		return
+	}
+	if a.Kind == core.ActionStop {
+		m.terminated(a.Spec)
+	}
+	if m.done[d.ID] == nil {
+		m.done[d.ID] = make(map[core.PathID]bool)
+	}
+	m.done[d.ID][a.Spec] = true
+}
+
+// carryOut stops and starts what a decision says.
+func (m *Machine) carryOut(a core.Action, v *deployments.SpecView, dec deployments.Decision) {
+	reason := map[core.ActionKind]string{core.ActionStop: "DeletingApp", core.ActionScale: "DeploymentScaling", core.ActionRestart: "Upgrading"}[a.Kind]
+	for _, id := range dec.Stop {
+		if !m.room() {
+			m.touch(a.Spec)
+			return
+		}
+		if i, ok := m.st.Instance(id); ok {
+			m.stop(i, reason, a.Kind == core.ActionStop)
+		}
+	}
+	if dec.Start > 0 && v.Target != nil {
+		m.schedule(v.Target, dec.Start)
+	}
+}
+
+// view collects what deployments.Next sees of a spec.
+func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView {
+	v := &deployments.SpecView{Healthy: m.consideredHealthy, Ready: m.consideredReady}
+	v.Instances = slices.AppendSeq(make([]*core.Instance, 0, m.st.Counts(a.Spec).Instances), m.st.InstancesOf(a.Spec))
+	if a.Kind == core.ActionStop {
+		return v
+	}
+	spec, ok := m.st.SpecAt(a.Spec, a.Version)
+	if !ok {
+		spec, ok = m.st.Spec(a.Spec)
+	}
+	if !ok {
+		return v
+	}
+	v.Target = spec
+	if d != nil && len(d.Sentenced) > 0 {
+		v.Sentenced = func(id core.InstanceID) bool { return slices.Contains(d.Sentenced, id) }
+	}
+	v.ConstraintKills = func(live []*core.Instance, n int) []core.InstanceID { return offers.ConstraintKills(spec, live, n) }
+	return v
+}
+
+// consideredHealthy: runs, and all its health checks are alive when its version has any (D-01).
+func (m *Machine) consideredHealthy(i *core.Instance) bool {
+	if i.Condition != core.Running {
+		return false
+	}
+	s, ok := m.specFor(i)
+	if !ok || !s.HasHealthChecks() {
+		return true
+	}
+	if s.IsPod() {
+		return i.Healthy == core.Healthy
+	}
+	return m.st.Health(i.ID).Aggregate() == core.Healthy
+}
+
+// consideredReady: its readiness check has passed, or there is none.
+func (m *Machine) consideredReady(i *core.Instance) bool {
+	s, ok := m.specFor(i)
+	if !ok || !s.HasReadinessChecks() {
+		return true
+	}
+	if len(i.Tasks) == 0 {
+		return false
+	}
+	r, ok := m.st.Readiness(i.Tasks[0].ID)
+	return ok && r.Ready
+}
+
+// scaleCheck brings an unlocked spec to its count; it never waits (behaviour.md 2.8, D-06).
+func (m *Machine) scaleCheck(id core.PathID) {
+	spec, ok := m.st.Spec(id)
+	if !ok {
+		m.orphans(id)
+		return
+	}
+	c := m.st.Counts(id)
+	if c.Instances == spec.InstanceCount() && c.Instances == c.Running+c.Waiting+c.Staged && c.Waiting == 0 {
+		return
+	}
+	a := core.Action{Kind: core.ActionScale, Spec: id, Pod: spec.IsPod(), Version: spec.SpecVersion()}
+	v := m.view(a, nil)
+	dec := deployments.ScaleCheck(spec.InstanceCount(), v)
+	for _, victim := range dec.Stop {
+		if !m.room() {
+			m.touch(id)
+			return
+		}
+		if i, ok := m.st.Instance(victim); ok {
+			m.stop(i, "OverCapacity", false)
+		}
+	}
+	if dec.Start > 0 {
+		m.schedule(spec, dec.Start)
+	}
+}
+
+// beginStep makes step n (1-based) the running one and announces it.
+func (m *Machine) beginStep(d *core.Deployment, n int) {
+	c := *d
+	c.Current, c.StepAt = n, m.now
+	m.st.PutDeployment(&c)
+	delete(m.done, d.ID)
+	m.deploymentNotice("deployment_info", &c, stepBody(&c))
+	for _, a := range c.CurrentActions() {
+		if a.Kind == core.ActionScale || a.Kind == core.ActionRestart {
+			m.announceChecks(a)
+		}
+	}
+	m.touchActions(&c)
+}
+
+func (m *Machine) touchActions(d *core.Deployment) {
+	for _, a := range d.CurrentActions() {
+		m.touch(a.Spec)
+		delete(m.looked, a.Spec)
+	}
+}
+
+func stepBody(d *core.Deployment) core.DeploymentStep {
+	return core.DeploymentStep{Plan: core.PlanOf(d), CurrentStep: core.WireSteps([]core.Step{d.Steps[d.Current-1]})[0]}
+}
+
+// advance goes to the next step when all actions of the running one are done, and ends the deployment after the last.
+func (m *Machine) advance(id string) {
+	d, ok := m.st.Deployment(id)
+	if !ok {
+		return
+	}
+	for _, a := range d.CurrentActions() {
+		if !m.done[id][a.Spec] {
+			return
+		}
+	}
+	m.deploymentNotice("deployment_step_success", d, stepBody(d))
+	for _, a := range d.CurrentActions() {
+		m.stopReadiness(a.Spec)
+	}
+	if d.Current < len(d.Steps) {
+		m.beginStep(d, d.Current+1)
+		return
+	}
+	m.st.RemoveDeployment(id)
+	delete(m.done, id)
+	delete(m.stalls, id)
+	m.deploymentNotice("deployment_success", d, core.DeploymentEnd{ID: id, Plan: core.PlanOf(d)})
+	for _, a := range d.AffectedSpecs() {
+		m.touch(a.Spec)
+	}
+}
+
+// noteProgress keeps what a stall description needs (D-02).
+func (m *Machine) noteProgress(d *core.Deployment, a core.Action, dec deployments.Decision) {
+	c := m.st.Counts(a.Spec)
+	mark := [4]int{c.Instances, c.Running, c.Healthy, c.Waiting + d.Current*1000003}
+	p := m.stalls[d.ID]
+	if p == nil || p.mark != mark {
+		p = &progress{mark: mark, since: m.now}
+		m.stalls[d.ID] = p
+	}
+	p.spec, p.wait, p.miss = a.Spec, dec.Waiting, dec.Missing
+	row := state.Stall{Deployment: d.ID, Since: p.since, Spec: a.Spec, WaitingFor: string(dec.Waiting), Missing: dec.Missing}
+	m.st.SetStall(row)
+}
+
+// terminated cleans up after the last instance of a removed spec (behaviour.md 1.7, 4.3, Appendix C).
+func (m *Machine) terminated(id core.PathID) {
+	m.st.RemoveFailure(id)
+	m.resetBackoff(id)
+	m.st.SetStats(id, nil)
+	m.notify("remove_health_check_event", id, core.HealthCheckRemoved{AppID: id})
+	m.notify("app_terminated_event", id, core.AppTerminated{AppID: id})
+}

@@ -1,0 +1,77 @@
+package machine
+
+import (
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/deployments"
+)
+
+// watchReadiness starts the readiness checks of running instances of the new version (behaviour.md 8.8).
+func (m *Machine) watchReadiness(v *deployments.SpecView) {
+	app, ok := v.Target.(*core.App)
+	if !ok || len(app.ReadinessChecks) == 0 {
+		return
+	}
+	for _, i := range v.Instances {
+		if i.Condition != core.Running || i.Goal != core.GoalRunning || m.consideredReady(i) {
+			continue
+		}
+		own, ok := m.app(i)
+		if !ok {
+			continue
+		}
+		for n, rc := range own.ReadinessChecks {
+			key := probeKey{instance: i.ID, check: n, readiness: true}
+			if m.probes[key] {
+				continue
+			}
+			m.probes[key] = true
+			host, port := readinessTarget(own, i, rc.PortName)
+			m.b.Probes = append(m.b.Probes, Probe{Readiness: true, Instance: i.ID, Task: i.Tasks[0].ID, Check: n, Name: rc.Name, Protocol: rc.Protocol,
+				Host: host, Port: port, Path: rc.Path, Ready: rc.HTTPStatusCodesForReady, Preserve: rc.PreserveLastResponse,
+				IntervalMs: int64(rc.IntervalSeconds) * 1000, TimeoutMs: int64(rc.TimeoutSeconds) * 1000})
+			m.st.SetReadiness(state.Readiness{Name: rc.Name, Task: i.Tasks[0].ID, Instance: i.ID})
+		}
+	}
+}
+
+// readinessTarget is where the port of a name answers; port 0 when there is none (D-27).
+func readinessTarget(app *core.App, i *core.Instance, name string) (string, int) {
+	find := func(n int, p *string) bool { return p != nil && *p == name && n >= 0 }
+	if app.HostNetworking() {
+		for n, p := range app.PortDefinitions {
+			if find(n, p.Name) {
+				return effective(app, i, &n, nil)
+			}
+		}
+		return "", 0
+	}
+	if app.Container != nil {
+		for n, p := range app.Container.PortMappings {
+			if find(n, p.Name) {
+				return effective(app, i, &n, nil)
+			}
+		}
+	}
+	return "", 0
+}
+
+// readinessReport takes in one probe result; the first ready answer ends the probing.
+func (m *Machine) readinessReport(r ReadinessReport) {
+	i, ok := m.st.Instance(r.Instance)
+	if !ok || len(i.Tasks) == 0 || i.Tasks[0].ID != r.Task {
+		return
+	}
+	m.st.SetReadiness(state.Readiness{Name: r.Name, Task: r.Task, Instance: r.Instance, Ready: r.Ready, LastStatus: r.Status, ContentType: r.ContentType, Body: r.Body})
+	if r.Ready {
+		m.stopProbe(probeKey{instance: r.Instance, check: 0, readiness: true})
+		m.touch(i.Spec)
+	}
+}
+
+// stopReadiness ends the readiness checks of a spec when no action watches it any more.
+func (m *Machine) stopReadiness(id core.PathID) {
+	for r := range m.st.ReadinessOf(id) {
+		m.stopProbe(probeKey{instance: r.Instance, check: 0, readiness: true})
+	}
+}

@@ -1,0 +1,27 @@
+package machine
+
+import (
+	"stadion/core"
+)
+
+// releasesRole tells whether a reservation of a role is to be freed through offers.
+func (m *Machine) releasesRole(role string) (found bool) {
+	m.releases.Scan(func(id core.InstanceID) bool {
+		i, ok := m.st.Instance(id)
+		found = ok && i.Role == role
+		return !found
+	})
+	return found
+}
+
+// reservationDue gives up a reservation that no task used in time; its resources are freed when they are offered
+// again, and a replacement is made by the count of the spec (behaviour.md 5.6).
+func (m *Machine) reservationDue(id core.InstanceID) {
+	i, ok := m.st.Instance(id)
+	if !ok || i.Reservation == nil || !i.Reservation.New || m.now < i.Reservation.Deadline {
+		return
+	}
+	if i.Condition == core.Scheduled || i.Goal == core.GoalDecommissioned {
+		m.expunge(i)
+	}
+}

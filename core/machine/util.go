@@ -1,0 +1,72 @@
+package machine
+
+import (
+	"time"
+
+	"stadion/core"
+)
+
+// ms turns milliseconds into a duration.
+func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// specFor returns the definition an instance runs or will run: its own version, else the newest known (D-45).
+func (m *Machine) specFor(i *core.Instance) (core.RunSpec, bool) {
+	if s, ok := m.st.SpecAt(i.Spec, i.Version); ok {
+		return s, true
+	}
+	return m.st.Spec(i.Spec)
+}
+
+// put stores an instance, keeps the machine's own indexes and marks its spec.
+func (m *Machine) put(i *core.Instance) {
+	m.st.PutInstance(i)
+	m.index(i)
+	m.touch(i.Spec)
+}
+
+// index brings the volatile indexes in line with a row.
+func (m *Machine) index(i *core.Instance) {
+	m.market.know(i.Role)
+	m.queue.follow(m, i)
+	switch i.Condition {
+	case core.Provisioned, core.Staging, core.Starting:
+		if len(i.Tasks) > 0 {
+			m.starts.Set(i.ID, i.Tasks[0].StagedAt)
+		}
+	default:
+		m.starts.Delete(i.ID)
+	}
+	if i.Goal == core.GoalDecommissioned && i.Reservation != nil && !i.Condition.Active() {
+		m.releases.Insert(i.ID)
+	}
+	if i.Condition.ConsideredTerminal() || i.Condition == core.Scheduled {
+		m.kills.settled(i.ID)
+		m.timers.drop(timerKillRetry, string(i.ID))
+	}
+}
+
+// expunge forgets an instance for good.
+func (m *Machine) expunge(i *core.Instance) {
+	m.stopProbes(i)
+	m.st.RemoveInstance(i.ID)
+	m.queue.follow(m, i)
+	m.starts.Delete(i.ID)
+	m.kills.forget(i.ID)
+	m.releases.Delete(i.ID)
+	for _, k := range []timerKind{timerKillRetry, timerUnreachable, timerReservation} {
+		m.timers.drop(k, string(i.ID))
+	}
+	for _, t := range i.Tasks {
+		m.st.DropReadiness(t.ID)
+	}
+	m.touch(i.Spec)
+}
+
+// announce publishes instance_changed_event.
+func (m *Machine) announce(i *core.Instance) {
+	body := core.InstanceChanged{InstanceID: i.ID, Condition: i.Condition.String(), RunSpecID: i.Spec, RunSpecVersion: i.Version}
+	if i.Agent != nil {
+		body.AgentID, body.Host = &i.Agent.ID, &i.Agent.Host
+	}
+	m.notify("instance_changed_event", i.Spec, body)
+}
