@@ -79,9 +79,8 @@ func (c *Compiled) compileApp(a *core.App) {
 	c.app = a
 	c.roles = a.AcceptedResourceRoles
 	c.total = scalars{milli(float64(a.CPUs)), milli(float64(a.Mem)), milli(float64(a.Disk)), milli(float64(a.GPUs))}
-	if e := a.ExecutorResources; e != nil && a.Executor != "" && a.Executor != commandExecutor {
+	if e := a.ExecutorResources; e != nil {
 		c.executor = scalars{cpus: milli(float64(e.CPUs)), mem: milli(float64(e.Mem)), disk: milli(float64(e.Disk))}
-		c.total = c.total.plus(c.executor)
 	}
 	c.ports, c.impossible = portWants(a)
 	if a.Container == nil {

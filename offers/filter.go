@@ -14,9 +14,10 @@ const (
 
 // filter says which resources of an offer a need may use.
 type filter struct {
-	roles       []string          // accepted roles; ignored with a reservation
+	roles       []string          // accepted roles; empty: star and own decide
+	star, own   bool              // resources without role, resources of the need's role
 	unreserved  bool              // only what is not reserved at all, for new reservations
-	role        string            // with a reservation: the instance's role
+	role        string            // the instance's role
 	reservation *core.Reservation // only what belongs to this reservation
 	framework   string            // with a reservation: the framework that made it
 }
@@ -33,7 +34,7 @@ func (f *filter) accepts(r *Resource) bool {
 	if f.unreserved {
 		return len(r.Reservations) == 0
 	}
-	if !slices.Contains(f.roles, r.Role()) {
+	if !f.acceptsRole(r.Role()) {
 		return false
 	}
 	for i := range r.Reservations {
@@ -44,6 +45,13 @@ func (f *filter) accepts(r *Resource) bool {
 		}
 	}
 	return true
+}
+
+func (f *filter) acceptsRole(role string) bool {
+	if len(f.roles) > 0 {
+		return slices.Contains(f.roles, role)
+	}
+	return f.star && role == "*" || f.own && role == f.role
 }
 
 func (f *filter) owns(r *Resource) bool {
@@ -69,20 +77,8 @@ func reservationLabels(r *Resource) (framework, reservation string) {
 	return framework, reservation
 }
 
-// acceptedRoles are the roles whose resources the spec may use. Without a list in the spec the flag
+// acceptedRoles is the filter of a spec without reservation. Without a list in the spec the flag
 // accepted_resource_roles_default_behavior decides (behaviour.md 5.3).
-func acceptedRoles(cfg *Config, c *Compiled, role string, buf *[2]string) []string {
-	if len(c.roles) > 0 {
-		return c.roles
-	}
-	switch cfg.AcceptedRolesDefault {
-	case "unreserved":
-		buf[0] = "*"
-		return buf[:1]
-	case "reserved":
-		buf[0] = role
-		return buf[:1]
-	}
-	buf[0], buf[1] = role, "*"
-	return buf[:]
+func acceptedRoles(cfg *Config, c *Compiled, role string) filter {
+	return filter{role: role, roles: c.roles, star: cfg.AcceptedRolesDefault != "reserved", own: cfg.AcceptedRolesDefault != "unreserved"}
 }

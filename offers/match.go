@@ -87,6 +87,10 @@ func TryMatch(cfg *Config, now core.Timestamp, rnd *rand.Rand, offer *Offer, lef
 	if t.c == nil {
 		t.c = Compile(need.Spec)
 	}
+	t.want = t.c.total
+	if t.c.app != nil && t.customExecutor(t.c.app) != "" {
+		t.want = t.want.plus(t.c.executor)
+	}
 	t.role = t.inst.Role
 	if t.role == "" {
 		t.role = need.Spec.SpecRole()
@@ -113,13 +117,12 @@ type attempt struct {
 	c     *Compiled
 	inst  *core.Instance
 	role  string
-	buf   [2]string // memory for the accepted roles
+	want  scalars // what all tasks and the executor need together
 }
 
 // launchFresh launches an instance without reservation (behaviour.md 5.3).
 func (t *attempt) launchFresh() Match {
-	f := filter{}
-	f.roles = acceptedRoles(t.cfg, t.c, t.role, &t.buf)
+	f := acceptedRoles(t.cfg, t.c, t.role)
 	no := t.check(&f, true)
 	if no != 0 {
 		return Match{Reasons: no.list()}
@@ -130,7 +133,7 @@ func (t *attempt) launchFresh() Match {
 // check collects every reason against the offer; ports are only looked at when nothing else is wrong (behaviour.md 5.3).
 func (t *attempt) check(f *filter, scarcity bool) (no reasonSet) {
 	free, usable, gpus := t.sum(f)
-	want := &t.c.total
+	want := &t.want
 	if want.cpus > free.cpus {
 		no.add(InsufficientCpus)
 	}

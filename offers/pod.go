@@ -54,7 +54,8 @@ type podLaunch struct {
 
 // launchPod builds the task group of a pod (behaviour.md 11.2). All host ports and volumes go to the executor.
 func (t *attempt) launchPod(m *Match, got pieces, ports, volumes []Resource, host []int) {
-	l := podLaunch{attempt: t, pod: t.c.pod, executor: executorID(t.inst.ID)}
+	own := *t // so that t itself need not live on the heap for every offer that does not fit
+	l := podLaunch{attempt: &own, pod: t.c.pod, executor: executorID(t.inst.ID)}
 	m.HostPorts = make(map[string][]int, len(l.pod.Containers))
 	for i := range l.pod.Containers {
 		k := &l.pod.Containers[i]

@@ -34,7 +34,7 @@ func (p *pieces) all() []Resource {
 // take consumes the wanted scalars greedily in the order of the offer; each piece keeps role, reservation and
 // provider (behaviour.md 5.3.1). check has made sure that there is enough.
 func (t *attempt) take(f *filter) pieces {
-	want := t.c.total
+	want := t.want
 	var p pieces
 	for i := range t.left {
 		r := &t.left[i]
