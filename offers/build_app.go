@@ -83,13 +83,13 @@ func (t *attempt) launchApp(m *Match, got pieces, ports, volumes []Resource, hos
 		executorRes = got.deal(t.c.executor)
 	}
 	task := &TaskInfo{
-		Name:        a.ID.Hostname(),
+		Name:        t.c.name,
 		TaskID:      string(id),
 		AgentID:     t.offer.Agent.ID,
 		Resources:   slices.Concat(got.all(), ports, volumes),
 		Limits:      limits(a.ResourceLimits),
-		Labels:      sortedLabels(a.Labels),
-		Discovery:   discovery(a.ID, a.HostNetworking(), a.Networks, list),
+		Labels:      t.c.labels,
+		Discovery:   discovery(t.c.name, a.HostNetworking(), a.Networks, list),
 		HealthCheck: appHealthCheck(a, list),
 		Check:       appCheck(a, list),
 	}
@@ -98,7 +98,7 @@ func (t *attempt) launchApp(m *Match, got pieces, ports, volumes []Resource, hos
 		task.KillGraceMillis = &ms
 	}
 	container := appContainer(t.cfg, a, string(id), list)
-	env := t.appEnv(a, id, list)
+	env := t.appEnv(id, list)
 	if custom == "" {
 		task.Command, task.Container = appCommand(a, env), container
 	} else {
@@ -177,8 +177,8 @@ func uris(list []core.Artifact) []URI {
 }
 
 // discovery is behaviour.md 6.6. hostNet tells whether the tasks use the agent's network.
-func discovery(id core.PathID, hostNet bool, nets []core.Network, ports []appPort) *DiscoveryInfo {
-	d := &DiscoveryInfo{Name: id.Hostname()}
+func discovery(name string, hostNet bool, nets []core.Network, ports []appPort) *DiscoveryInfo {
+	d := &DiscoveryInfo{Name: name}
 	for i := range ports {
 		p := &ports[i]
 		for _, proto := range p.protocols {

@@ -41,7 +41,10 @@ type Compiled struct {
 	executor    scalars   // part of total
 	parts       []scalars // of the containers of a pod
 	ports       []int32
-	impossible  bool // requirePorts with port 0: no offer can ever match (behaviour.md 5.4)
+	impossible  bool   // requirePorts with port 0: no offer can ever match (behaviour.md 5.4)
+	name        string // hostname form of the id
+	labels      []Label
+	env         []EnvVar // of an app: what no launch changes
 	roles       []string
 	gpuBehavior string
 	constraints []constraint
@@ -56,7 +59,8 @@ const labelGPUBehavior = "GPU_SCHEDULING_BEHAVIOR"
 // Compile prepares a spec. The caller keeps the result as long as the spec version lives and passes it in
 // Need.Compiled; without it TryMatch compiles anew for every offer.
 func Compile(spec core.RunSpec) *Compiled {
-	c := &Compiled{spec: spec, constraints: compileConstraints(spec.PlacementConstraints()), floor: spec.Stamps().LastConfigChangeAt}
+	c := &Compiled{spec: spec, constraints: compileConstraints(spec.PlacementConstraints()), floor: spec.Stamps().LastConfigChangeAt,
+		name: spec.SpecID().Hostname(), labels: sortedLabels(spec.SpecLabels())}
 	for i := range c.constraints {
 		if f := c.constraints[i].field; f == fieldRegion || f == fieldZone {
 			c.domains = true
@@ -78,6 +82,7 @@ func Compile(spec core.RunSpec) *Compiled {
 func (c *Compiled) compileApp(a *core.App) {
 	c.app = a
 	c.roles = a.AcceptedResourceRoles
+	c.env = appContextEnv(a)
 	c.total = scalars{milli(float64(a.CPUs)), milli(float64(a.Mem)), milli(float64(a.Disk)), milli(float64(a.GPUs))}
 	if e := a.ExecutorResources; e != nil {
 		c.executor = scalars{cpus: milli(float64(e.CPUs)), mem: milli(float64(e.Mem)), disk: milli(float64(e.Disk))}

@@ -22,10 +22,10 @@ const (
 	lastRandomPort  = 65535
 )
 
-// appEnv is the environment of an app's task: context, then ports, then what the user set (behaviour.md 6.4).
-func (t *attempt) appEnv(a *core.App, id core.TaskID, ports []appPort) []EnvVar {
-	env := make(map[string]string, 16+len(a.Env)+2*len(a.Labels)+3*len(ports))
-	env["MESOS_TASK_ID"] = string(id)
+// appContextEnv is the part of an app's environment that no launch changes: context and labels, and over them what
+// the user set (behaviour.md 6.4).
+func appContextEnv(a *core.App) []EnvVar {
+	env := make(map[string]string, 16+len(a.Env)+2*len(a.Labels))
 	env["MARATHON_APP_ID"] = string(a.ID)
 	env["MARATHON_APP_VERSION"] = a.Version.String()
 	if a.Container != nil && a.Container.Type == "DOCKER" && a.Container.Docker != nil {
@@ -35,13 +35,42 @@ func (t *attempt) appEnv(a *core.App, id core.TaskID, ports []appPort) []EnvVar 
 	env["MARATHON_APP_RESOURCE_MEM"] = javaDouble(float64(a.Mem))
 	env["MARATHON_APP_RESOURCE_DISK"] = javaDouble(float64(a.Disk))
 	env["MARATHON_APP_RESOURCE_GPUS"] = strconv.Itoa(a.GPUs)
-	env["MARATHON_APP_ENFORCE_GROUP_ROLE"] = upperBool(t.need.EnforceRole)
 	labelEnv(env, a.Labels)
-	prefix := t.cfg.EnvPrefix
-	env[prefix+"HOST"] = t.offer.Agent.Host
-	portEnv(env, prefix, ports, t.rnd)
 	userEnv(env, a.Env)
 	return sortedEnv(env)
+}
+
+// appEnv is the environment of an app's task: context, then ports, then what the user set (behaviour.md 6.4).
+func (t *attempt) appEnv(id core.TaskID, ports []appPort) []EnvVar {
+	prefix := t.cfg.EnvPrefix
+	own := make([]EnvVar, 0, 5+3*len(ports))
+	own = append(own, EnvVar{Name: "MESOS_TASK_ID", Value: string(id)},
+		EnvVar{Name: "MARATHON_APP_ENFORCE_GROUP_ROLE", Value: upperBool(t.need.EnforceRole)},
+		EnvVar{Name: prefix + "HOST", Value: t.offer.Agent.Host})
+	return mergeEnv(t.c.env, portEnv(own, prefix, ports, t.rnd), t.c.app.Env)
+}
+
+// mergeEnv joins the variables of one launch, of which later ones win, with the sorted ones of the spec. Of equal names
+// the one the user set wins, else that of the launch.
+func mergeEnv(spec, launch []EnvVar, user map[string]core.EnvValue) []EnvVar {
+	slices.SortStableFunc(launch, func(a, b EnvVar) int { return strings.Compare(a.Name, b.Name) })
+	out := make([]EnvVar, 0, len(spec)+len(launch))
+	for i, v := range launch {
+		if i+1 < len(launch) && launch[i+1].Name == v.Name {
+			continue
+		}
+		for len(spec) > 0 && spec[0].Name < v.Name {
+			out, spec = append(out, spec[0]), spec[1:]
+		}
+		if len(spec) > 0 && spec[0].Name == v.Name {
+			if u, set := user[v.Name]; set && u.Secret == "" {
+				continue
+			}
+			spec = spec[1:]
+		}
+		out = append(out, v)
+	}
+	return append(out, spec...)
 }
 
 func upperBool(b bool) string {
@@ -99,16 +128,13 @@ func escapeLabel(key string) string {
 	return strings.ToUpper(b.String())
 }
 
-// portEnv adds PORT, PORTS, PORT<i>, PORT_<p> and PORT_<NAME> (behaviour.md 6.4).
-func portEnv(env map[string]string, prefix string, ports []appPort, rnd *rand.Rand) {
+// portEnv appends PORT, PORTS, PORT<i>, PORT_<p> and PORT_<NAME> (behaviour.md 6.4); of equal names the last counts.
+func portEnv(env []EnvVar, prefix string, ports []appPort, rnd *rand.Rand) []EnvVar {
 	if len(ports) == 0 {
-		return
+		return env
 	}
 	var listed, generated []string
-	used := make(map[int]bool, len(ports))
-	for i := range ports {
-		used[ports[i].host], used[ports[i].container] = true, true
-	}
+	var used map[int]bool
 	for i := range ports {
 		p := &ports[i]
 		effective := p.host
@@ -116,6 +142,9 @@ func portEnv(env map[string]string, prefix string, ports []appPort, rnd *rand.Ra
 			effective = p.container
 		}
 		if effective == 0 {
+			if used == nil {
+				used = usedPorts(ports)
+			}
 			effective = unusedPort(used, rnd)
 			generated = append(generated, strconv.Itoa(effective))
 		}
@@ -123,21 +152,29 @@ func portEnv(env map[string]string, prefix string, ports []appPort, rnd *rand.Ra
 		if p.host != 0 {
 			listed = append(listed, value)
 		}
-		asked := p.requested
-		if asked == 0 {
-			asked = effective
+		asked := value
+		if p.requested != 0 {
+			asked = strconv.Itoa(p.requested)
 		}
-		env[prefix+"PORT"+strconv.Itoa(i)] = value
-		env[prefix+"PORT_"+strconv.Itoa(asked)] = value
+		env = append(env, EnvVar{Name: prefix + "PORT" + strconv.Itoa(i), Value: value}, EnvVar{Name: prefix + "PORT_" + asked, Value: value})
 		if p.name != "" {
-			env[prefix+"PORT_"+strings.ToUpper(p.name)] = value
+			env = append(env, EnvVar{Name: prefix + "PORT_" + strings.ToUpper(p.name), Value: value})
 		}
 	}
 	listed = append(listed, generated...)
-	env[prefix+"PORTS"] = strings.Join(listed, ",")
+	env = append(env, EnvVar{Name: prefix + "PORTS", Value: strings.Join(listed, ",")})
 	if len(listed) > 0 {
-		env[prefix+"PORT"] = listed[0]
+		env = append(env, EnvVar{Name: prefix + "PORT", Value: listed[0]})
 	}
+	return env
+}
+
+func usedPorts(ports []appPort) map[int]bool {
+	used := make(map[int]bool, 2*len(ports))
+	for i := range ports {
+		used[ports[i].host], used[ports[i].container] = true, true
+	}
+	return used
 }
 
 // unusedPort invents a port for a container port that nobody chose and marks it used.

@@ -64,7 +64,7 @@ func (t *attempt) launchPod(m *Match, got pieces, ports, volumes []Resource, hos
 		m.HostPorts[k.Name] = mine
 		l.ports = append(l.ports, endpointPorts(k.Endpoints, mine))
 	}
-	group := &TaskGroup{Executor: ExecutorInfo{Default: true, ID: l.executor, Labels: sortedLabels(l.pod.Labels), Container: l.executorContainer()}}
+	group := &TaskGroup{Executor: ExecutorInfo{Default: true, ID: l.executor, Labels: l.c.labels, Container: l.executorContainer()}}
 	group.Executor.Resources = slices.Concat(got.deal(t.c.executor), ports, volumes)
 	for i := range l.pod.Containers {
 		id := t.inst.ID.Task(l.pod.Containers[i].Name, m.Incarnation)
@@ -132,7 +132,7 @@ func (l *podLaunch) task(i int, id core.TaskID, resources []Resource) TaskInfo {
 		Command:     l.command(k, id),
 		Container:   l.container(k),
 		Labels:      sortedLabels(k.Labels),
-		Discovery:   discovery(l.pod.ID, l.pod.HostNetworking(), l.pod.Networks, l.ports[i]),
+		Discovery:   discovery(l.c.name, l.pod.HostNetworking(), l.pod.Networks, l.ports[i]),
 		HealthCheck: l.healthCheck(k, l.ports[i]),
 	}
 	if k.Lifecycle != nil && k.Lifecycle.KillGracePeriodSeconds != nil {

@@ -105,7 +105,9 @@ func TestPortEnvironmentD5(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[string]string{}
-			portEnv(got, "", c.ports, nil)
+			for _, e := range portEnv(nil, "", c.ports, nil) {
+				got[e.Name] = e.Value
+			}
 			if len(got) != len(c.want) {
 				t.Errorf("%v", got)
 			}
@@ -122,7 +124,7 @@ func TestPortEnvironmentD5(t *testing.T) {
 func TestEnvironmentLayers(t *testing.T) {
 	cfg := config()
 	cfg.EnvPrefix = "X_"
-	a := app(t, `{"cmd":"sleep 1","cpus":0.1,"env":{"MARATHON_APP_ID":"mine","S":{"secret":"s"},"X_HOST":"there"},
+	a := app(t, `{"cmd":"sleep 1","cpus":0.1,"env":{"MARATHON_APP_ID":"mine","S":{"secret":"s"},"X_HOST":"there","MESOS_TASK_ID":{"secret":"s"}},
 		"labels":{"a.b--c":"1","PLAIN":"2"},"portDefinitions":[{"port":0}]}`)
 	o := offer()
 	n := need(a)
