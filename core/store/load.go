@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"stadion/core/state"
+)
+
+// maxQuarantined bounds the reports of one load; rows beyond are only counted in the last one.
+const maxQuarantined = 1000
+
+// Load reads the whole state at one revision, after bringing an interrupted large batch to its end. Rows it cannot
+// read are left out and listed by Quarantined; current definitions whose version is gone fall back to the newest
+// stored one (behaviour.md 1.10) and are listed too. Load fails with ErrFenced when another leader has taken over,
+// with ErrNewerSchema for data of a later version, and with ErrUnavailable when etcd does not answer (D-56: a term
+// does not begin on half a state).
+func (s *Store) Load(ctx context.Context) (*state.State, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts, s.extras, s.quarantined = map[string]int{}, map[string]extra{}, nil
+	if err := s.checkSchema(ctx); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	if err := s.recoverLog(ctx); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	l := &loading{s: s, st: state.New(), parts: map[string][]byte{}}
+	if err := l.read(ctx); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	seq, err := parseSeq(l.seq)
+	if err != nil {
+		s.report(keySeq, err)
+		seq = uint64(s.fence.Rev) // batches must not count backwards; revisions never do
+	}
+	l.joinParts()
+	for _, id := range l.st.Finish() {
+		s.report(dirSpecs+safe(id), errors.New("the current version is missing"))
+	}
+	s.seq, s.seqValue, s.logged, s.loaded = seq, l.seq, nil, true
+	return l.st, nil
+}
+
+// checkSchema writes the version of the layout, or refuses a later one. It is also the first proof of the fence.
+func (s *Store) checkSchema(ctx context.Context) error {
+	want := `{"version":` + layoutVersion + `}`
+	v, err := s.db.apply(ctx, guard{s.fence, s.root + keySchema, ""}, []op{{opPut, s.root + keySchema, []byte(want)}})
+	switch {
+	case err != nil:
+		return fmt.Errorf("schema version: %w", err)
+	case v.fenced:
+		return ErrFenced
+	case v.ok:
+		s.rev = v.rev
+		return nil
+	}
+	var have struct {
+		Version json.Number `json:"version"`
+	}
+	if err := json.Unmarshal([]byte(v.found), &have); err != nil {
+		s.report(keySchema, err)
+		return nil
+	}
+	if have.Version.String() != layoutVersion {
+		return fmt.Errorf("%w: schema %s, known is %s", ErrNewerSchema, have.Version, layoutVersion)
+	}
+	return nil
+}
+
+// loading is one load in progress.
+type loading struct {
+	s     *Store
+	st    *state.State
+	seq   string
+	parts map[string][]byte // pieces of split values, by relative key
+	heads []pair            // rows whose value is split
+}
+
+// row is one read key on its way into the state.
+type row struct {
+	key   string // relative
+	raw   []byte
+	write state.Write
+	extra extra
+	err   error
+}
+
+// read scans all keys, page by page at one revision. While a page is decoded the next one is on its way.
+func (l *loading) read(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pages := make(chan []row, 1)
+	failed := make(chan error, 1)
+	go func() {
+		defer close(pages)
+		failed <- l.fetch(ctx, pages)
+	}()
+	for rows := range pages {
+		decodeAll(rows)
+		for i := range rows {
+			l.take(&rows[i])
+		}
+	}
+	return <-failed
+}
+
+func (l *loading) fetch(ctx context.Context, pages chan<- []row) error {
+	s := l.s
+	from, end, rev := s.root, prefixEnd(s.root), int64(0)
+	for {
+		p, err := s.db.scan(ctx, from, end, rev, s.opts.PageSize)
+		if err != nil {
+			return fmt.Errorf("rows from %q: %w", from, err)
+		}
+		rows := make([]row, len(p.pairs))
+		for i, kv := range p.pairs {
+			rows[i] = row{key: strings.TrimPrefix(kv.key, s.root), raw: kv.value}
+		}
+		select {
+		case pages <- rows:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !p.more || len(p.pairs) == 0 {
+			return nil
+		}
+		rev, from = p.rev, p.pairs[len(p.pairs)-1].key+"\x00"
+	}
+}
+
+// scanAll calls f for all keys of a range in order, at one revision.
+func (s *Store) scanAll(ctx context.Context, from, end string, f func(pair) error) error {
+	rev := int64(0)
+	for {
+		p, err := s.db.scan(ctx, from, end, rev, s.opts.PageSize)
+		if err != nil {
+			return fmt.Errorf("rows from %q: %w", from, err)
+		}
+		for _, kv := range p.pairs {
+			if err := f(kv); err != nil {
+				return err
+			}
+		}
+		if !p.more || len(p.pairs) == 0 {
+			return nil
+		}
+		rev, from = p.rev, p.pairs[len(p.pairs)-1].key+"\x00"
+	}
+}
+
+// decodeAll decodes rows on all processors.
+func decodeAll(rows []row) {
+	var wg sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		wg.Go(func() {
+			for i := w; i < len(rows); i += n {
+				rows[i].decode()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// errSplit marks a row whose value must be joined first.
+var errSplit = errors.New("value stands in parts")
+
+func (r *row) decode() {
+	if isReserved(r.key) {
+		return
+	}
+	if n, err := partsIn(r.raw); n > 0 || err != nil {
+		r.err = errSplit
+		return
+	}
+	raw, err := unpack(r.raw)
+	if err != nil {
+		r.err = err
+		return
+	}
+	r.write, r.extra, r.err = decodeRow(r.key, raw)
+}
+
+// take puts a decoded row into the state.
+func (l *loading) take(r *row) {
+	switch {
+	case r.key == keySeq:
+		l.seq = string(r.raw)
+	case strings.HasPrefix(r.key, dirParts):
+		l.parts[r.key] = r.raw
+	case isReserved(r.key):
+	case r.err == errSplit:
+		l.heads = append(l.heads, pair{r.key, r.raw})
+	case r.err != nil:
+		l.s.report(r.key, r.err)
+	default:
+		if err := l.st.Load(r.write); err != nil {
+			l.s.report(r.key, err)
+			return
+		}
+		if r.extra != nil {
+			l.s.extras[r.key] = r.extra
+		}
+	}
+}
+
+// joinParts decodes the rows whose values stand in parts.
+func (l *loading) joinParts() {
+	for _, h := range l.heads {
+		n, err := partsIn(h.value)
+		if err != nil {
+			l.s.report(h.key, err)
+			continue
+		}
+		l.s.parts[h.key] = n
+		r := row{key: h.key}
+		for i := range n {
+			p, ok := l.parts[partKey(h.key, i)]
+			if !ok {
+				r.err = fmt.Errorf("part %d of %d is missing", i, n)
+				break
+			}
+			r.raw = append(r.raw, p...)
+		}
+		if r.err == nil {
+			r.decode()
+		}
+		l.take(&r)
+	}
+}
+
+func (s *Store) report(key string, err error) {
+	if len(s.quarantined) < maxQuarantined {
+		s.quarantined = append(s.quarantined, Quarantined{s.root + key, err})
+	}
+}

@@ -1,0 +1,241 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"stadion/core"
+	"stadion/core/store/etcdtest"
+)
+
+// F14: rows that cannot be read are left alone and reported; the rest goes on.
+func TestCorruptRowsAreQuarantined(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	fill(st)
+	commit(t, s, 1, st)
+	const root = "/marathon/v1/"
+	bad := map[string]string{
+		"apps/x/2026-01-01T00:00:00.000Z": `{"id":"/y","version":"2026-01-01T00:00:00.000Z"}`,
+		"apps/broken":                     `{"id":`,
+		"pods/p/2026-01-01T00:00:00.000Z": `{}`,
+		"groups/a":                        "\x01not deflate",
+		"groups/b":                        "\x02",
+		"instances/a/1":                   `{"v":9}`,
+		"instances/a/2":                   `{"v":1,"cond":"Asleep"}`,
+		"instances/a/3":                   "\x00\xff",
+		"instances/noid":                  `{"v":1,"cond":"Running"}`,
+		"deployments/d":                   `[]`,
+		"deployments/e":                   string(partsHead(3)),
+		"specs/lost":                      `{"version":"2026-01-01T00:00:00.000Z"}`,
+		"health/a/1":                      `"yes"`,
+		"foreign":                         `hello`,
+		"dir/foreign":                     `hello`,
+		"root/versions/x":                 `{"version":"2026-01-01T00:00:00.000Z"} trailing`,
+		"redo":                            `{"seq":1,"chunks":2}`,
+		"seq":                             `many`,
+		"schema":                          `?`,
+	}
+	for k, v := range bad {
+		m.Set(root+k, []byte(v))
+	}
+	s = m.Open(Options{})
+	got := load(t, s)
+	reported := map[string]bool{}
+	for _, q := range s.Quarantined() {
+		if q.Err == nil {
+			t.Errorf("%s: no cause", q.Key)
+		}
+		reported[strings.TrimPrefix(q.Key, root)] = true
+	}
+	for k := range bad {
+		if !reported[k] {
+			t.Errorf("%s was not reported", k)
+		}
+		delete(reported, k)
+	}
+	if len(reported) > 0 {
+		t.Errorf("sound rows were reported: %v", reported)
+	}
+	sameState(t, &got.View, &st.View)
+	got.SetFrameworkID("still writing")
+	commit(t, s, s.Seq()+1, got)
+	if m.Keys()[root+"instances/a/1"] == 0 {
+		t.Error("a quarantined row was touched")
+	}
+}
+
+// U4: fields of a later version are written back when the row is written again.
+func TestUnknownFieldsSurvive(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	fill(st)
+	commit(t, s, 1, st)
+	raw := func(key string) string {
+		v, _ := m.data.Get("/marathon/v1/" + key)
+		return string(v)
+	}
+	for _, key := range []string{"groups/g", "instances/g_old.dotted/11111111-2222-3333-4444-000000000001", "deployments/d-1"} {
+		m.Set("/marathon/v1/"+key, []byte(`{"future":{"deep":[1,2]},`+raw(key)[1:]))
+	}
+	s = m.Open(Options{})
+	st = load(t, s)
+	if q := s.Quarantined(); len(q) > 0 {
+		t.Fatalf("quarantined: %v", q)
+	}
+	st.PutGroup(&core.Group{ID: "/g", Version: stamp + 1})
+	i, _ := st.Instance(instance("/g/old.dotted", 1).ID)
+	c := i.Clone()
+	c.Condition = core.Killing
+	st.PutInstance(c)
+	d, _ := st.Deployment("d-1")
+	next := *d
+	next.Current = 2
+	st.PutDeployment(&next)
+	commit(t, s, 2, st)
+	for key, changed := range map[string]string{"groups/g": "version", "deployments/d-1": "current",
+		"instances/g_old.dotted/11111111-2222-3333-4444-000000000001": "cond"} {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(raw(key)), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if string(fields["future"]) != `{"deep":[1,2]}` || fields[changed] == nil {
+			t.Errorf("%s: %s", key, raw(key))
+		}
+	}
+	sameState(t, &load(t, m.Open(Options{})).View, &st.View)
+}
+
+// behaviour 1.11, R14: what a later version wrote is not touched.
+func TestNewerSchemaIsRefused(t *testing.T) {
+	m := NewMemory()
+	m.Set("/marathon/v1/schema", []byte(`{"version":2}`))
+	if _, err := m.Open(Options{}).Load(etcdtest.Context(t)); !errors.Is(err, ErrNewerSchema) {
+		t.Errorf("load: %v, want ErrNewerSchema", err)
+	}
+}
+
+// behaviour 1.10: a current version that is gone falls back to the newest stored one, and is reported.
+func TestMissingVersionFallsBack(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	st.PutVersion(app("/a", stamp))
+	st.PutSpec(app("/a", stamp+1))
+	commit(t, s, 1, st)
+	m.Set("/marathon/v1/apps/a/"+(stamp+1).String(), nil)
+	s = m.Open(Options{})
+	got, ok := load(t, s).Spec("/a")
+	if !ok || got.SpecVersion() != stamp {
+		t.Errorf("current version %v, want the one before", got)
+	}
+	if q := s.Quarantined(); len(q) != 1 || q[0].Key != "/marathon/v1/specs/a" {
+		t.Errorf("quarantined: %v", q)
+	}
+}
+
+func TestLoadTenThousandRows(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := New(c, lead(t, c), Options{})
+	st := load(t, s)
+	const rows = 10000
+	for n := range rows {
+		st.PutInstance(instance("/many", n))
+	}
+	commit(t, s, 1, st)
+	began := time.Now()
+	got := load(t, New(c, lead(t, c), Options{}))
+	t.Logf("%d rows loaded in %v", rows, time.Since(began))
+	if got.InstanceTotal() != rows || got.Counts("/many").Running != rows {
+		t.Errorf("%d rows, %d running", got.InstanceTotal(), got.Counts("/many").Running)
+	}
+}
+
+// performance P10: at most 400 bytes per running instance, key and etcd's own overhead aside.
+func TestInstanceRowIsSmall(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	i := instance("/team/service", 1)
+	st.PutInstance(i)
+	commit(t, s, 1, st)
+	for k, size := range m.Keys() {
+		if strings.Contains(k, "/instances/") && len(k)+size > 400 {
+			t.Errorf("%s takes %d bytes", k, len(k)+size)
+		}
+	}
+}
+
+// F10: a full etcd takes no writes, says so, and heals without a new term.
+func TestNoSpace(t *testing.T) {
+	srv := etcdtest.Start(t, func(cfg *embed.Config) { cfg.QuotaBackendBytes = 4 << 20 })
+	c := srv.Client(t)
+	s := New(c, lead(t, c), Options{})
+	st := load(t, s)
+	var err error
+	seq := uint64(0)
+	filler := strings.Repeat("x", 200<<10)
+	for n := range 100 {
+		if _, err = c.Put(etcdtest.Context(t), "/filler", filler); err != nil {
+			break
+		}
+		if n == 99 {
+			t.Fatal("etcd never became full")
+		}
+	}
+	st.SetFrameworkID("f")
+	writes := st.Flush()
+	if err = s.Commit(etcdtest.Context(t), 1, writes); !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("commit to a full store: %v, want ErrNoSpace", err)
+	}
+	ctx := etcdtest.Context(t)
+	del, err := c.Get(ctx, "/filler")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Compact(ctx, del.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Defragment(ctx, srv.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	alarms, err := c.AlarmList(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range alarms.Alarms {
+		if _, err = c.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "commit after the alarm", func() error { return s.Commit(ctx, seq+1, writes) })
+}
+
+// F11, P14: compaction forgets history and nothing else.
+func TestCompaction(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := New(c, lead(t, c), Options{})
+	st := load(t, s)
+	ctx := etcdtest.Context(t)
+	for seq := uint64(1); seq <= 4; seq++ {
+		st.SetFrameworkID("f-" + string(rune('0'+seq)))
+		commit(t, s, seq, st)
+		if err := s.Compact(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Compact(ctx); err != nil {
+		t.Fatalf("compaction without progress: %v", err)
+	}
+	if got := load(t, New(c, lead(t, c), Options{})); got.FrameworkID() != "f-4" {
+		t.Errorf("framework %q after compaction", got.FrameworkID())
+	}
+}
