@@ -56,8 +56,7 @@ type Compiled struct {
 
 const labelGPUBehavior = "GPU_SCHEDULING_BEHAVIOR"
 
-// Compile prepares a spec. The caller keeps the result as long as the spec version lives and passes it in
-// Need.Compiled; without it TryMatch compiles anew for every offer.
+// Compile prepares a spec. The result serves every need of the spec version (Need.Compiled).
 func Compile(spec core.RunSpec) *Compiled {
 	c := &Compiled{spec: spec, constraints: compileConstraints(spec.PlacementConstraints()), floor: spec.Stamps().LastConfigChangeAt,
 		name: spec.SpecID().Hostname(), labels: sortedLabels(spec.SpecLabels())}

@@ -9,8 +9,9 @@ import (
 
 // spread is how live instances are distributed over the values of one GROUP_BY field.
 type spread struct {
-	of    []int // group of each live instance
-	sizes []int
+	of       []int // group of each live instance
+	sizes    []int // instances left in each group
+	original int   // difference before anybody was chosen
 }
 
 func newSpread(field string, live []*core.Instance) *spread {
@@ -30,6 +31,7 @@ func newSpread(field string, live []*core.Instance) *spread {
 		s.of[n] = g
 		s.sizes[g]++
 	}
+	s.original = s.difference()
 	return s
 }
 
@@ -41,13 +43,18 @@ func (s *spread) difference() int {
 	return slices.Max(s.sizes) - slices.Min(s.sizes)
 }
 
-// moreEvenWithout reports whether the distribution stays even, or becomes more even than now, without instance i.
+// moreEvenWithout reports whether the distribution stays even, or becomes more even than it was at first, without
+// instance i. A member of a largest group may always go: with two groups of that size the difference does not
+// shrink by one removal, but it does by the next.
 func (s *spread) moreEvenWithout(i int) bool {
-	before := s.difference()
-	s.sizes[s.of[i]]--
+	g := s.of[i]
+	if s.sizes[g] == slices.Max(s.sizes) {
+		return true
+	}
+	s.sizes[g]--
 	after := s.difference()
-	s.sizes[s.of[i]]++
-	return after <= 1 || after < before
+	s.sizes[g]++
+	return after <= 1 || after < s.original
 }
 
 // ConstraintKills chooses which of the live instances to kill so that GROUP_BY constraints stay as even as

@@ -58,8 +58,8 @@ type Need struct {
 	Placed           []Placed       // known instances for constraints, before the version filter
 	InstancesOfFirst int            // instance count of the spec of Placed[0] (behaviour.md 5.5.2a); 0: use Spec's
 
-	Compiled *Compiled // of Spec; nil: made anew, which costs far more than the match itself
-	Counts   *Counts   // of Placed, kept by the caller; nil: counted anew from Placed
+	Compiled *Compiled // of Spec; TryMatch fills it in where it is missing, so keep the Need
+	Counts   *Counts   // of Placed, kept up to date by the caller; nil: counted anew from Placed for every offer
 }
 
 // Match is the outcome of one need against one offer.
@@ -83,10 +83,10 @@ func TryMatch(cfg *Config, now core.Timestamp, rnd *rand.Rand, offer *Offer, lef
 			m = Match{Reasons: reasonSet(1 << UnfulfilledConstraint).list(), Problem: fmt.Sprintf("panic while matching: %v", p)}
 		}
 	}()
-	t := attempt{cfg: cfg, now: now, rnd: rnd, offer: offer, left: left, need: need, c: need.Compiled, inst: need.Instance}
-	if t.c == nil {
-		t.c = Compile(need.Spec)
+	if need.Compiled == nil || need.Compiled.spec != need.Spec {
+		need.Compiled = Compile(need.Spec)
 	}
+	t := attempt{cfg: cfg, now: now, rnd: rnd, offer: offer, left: left, need: need, c: need.Compiled, inst: need.Instance}
 	t.want = t.c.total
 	if t.c.app != nil && t.customExecutor(t.c.app) != "" {
 		t.want = t.want.plus(t.c.executor)

@@ -1,8 +1,11 @@
 package offers
 
 import (
+	"maps"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"stadion/core"
 )
@@ -233,5 +236,54 @@ func TestConstraintKills(t *testing.T) {
 	}
 	if got := ConstraintKills(app(t, `{"constraints":[["hostname","UNIQUE"]]}`), all, 3); got != nil {
 		t.Errorf("UNIQUE chose %v", got)
+	}
+}
+
+// behaviour 5.5.4: every distribution counts, two equally large groups are no dead end, and with one field the result is
+// as even as it can be.
+func TestConstraintKillsKeepAllEven(t *testing.T) {
+	two := app(t, `{"constraints":[["hostname","GROUP_BY"],["rack","GROUP_BY"]]}`)
+	all := live("h1", "h1", "h1", "h2")
+	for i, rack := range []string{"a", "b", "b", "b"} {
+		all[i].Agent.Attributes = []core.Attribute{{Name: "rack", Value: rack}}
+	}
+	if got := ConstraintKills(two, all, 1); len(got) != 1 || got[0] != all[1].ID {
+		t.Errorf("%v: the one of h1 outside the small rack should go", got)
+	}
+	one := app(t, `{"constraints":[["hostname","GROUP_BY"]]}`)
+	rapid.Check(t, func(t *rapid.T) {
+		hosts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 40).Draw(t, "hosts")
+		n := rapid.IntRange(0, len(hosts)).Draw(t, "n")
+		all := live(hosts...)
+		want := map[string]int{}
+		for _, h := range hosts {
+			want[h]++
+		}
+		got := maps.Clone(want)
+		dead := ConstraintKills(one, all, n)
+		for _, id := range dead {
+			got[all[slices.IndexFunc(all, func(i *core.Instance) bool { return i.ID == id })].Agent.Host]--
+		}
+		for range n {
+			largest := slices.Sorted(maps.Keys(want))[0]
+			for h, k := range want {
+				if k > want[largest] {
+					largest = h
+				}
+			}
+			want[largest]--
+		}
+		if len(dead) != n || !slices.Equal(slices.Sorted(maps.Values(got)), slices.Sorted(maps.Values(want))) {
+			t.Fatalf("%v kill %d: left %v, want %v", hosts, n, got, want)
+		}
+	})
+}
+
+// D-15: what the API may accept as a pattern.
+func TestValidPattern(t *testing.T) {
+	for p, want := range map[string]bool{"r[12]": true, "(?i)x": true, "a|b": true, "": true, "(?<!x)y": false, "a)|(b": false, "[": false, `(a)\1`: false} {
+		if ValidPattern(p) != want {
+			t.Errorf("%q", p)
+		}
 	}
 }

@@ -24,10 +24,10 @@ func Score(strategy string, offer *Offer, left []Resource, need *Need) float64 {
 
 // copies is how many times the need would fit by its scarcest scalar.
 func copies(left []Resource, need *Need) float64 {
-	c := need.Compiled
-	if c == nil {
-		c = Compile(need.Spec)
+	if need.Compiled == nil || need.Compiled.spec != need.Spec {
+		need.Compiled = Compile(need.Spec)
 	}
+	c := need.Compiled
 	var free scalars
 	for i := range left {
 		r := &left[i]
