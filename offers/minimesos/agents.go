@@ -79,6 +79,9 @@ func (m *master) adopt(a *agent, wasUnreachable bool) {
 			continue
 		}
 		fw := m.frameworks[key.framework]
+		if fw == nil && a.node.frameworks[key.framework] == nil {
+			continue // only its end is known; it is reported when the framework is back
+		}
 		if fw == nil {
 			fw = m.recoverFramework(a.node.frameworks[key.framework].info)
 		}

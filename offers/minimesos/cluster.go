@@ -27,13 +27,16 @@ type Cluster struct {
 	rng    *rand.ChaCha8
 	nodes  []*node
 	reg    registry
-	m      *master // nil while no master process is there
+	m      *master                  // nil while no master process is there
+	known  map[string]registryAgent // agents of an earlier cluster on WorkDir, by hostname
 	faults faults
 	closed bool
 
 	listener net.Listener
 	server   *http.Server
 	serving  sync.WaitGroup
+	dirty    chan struct{} // the registry has to be written
+	keeping  sync.WaitGroup
 }
 
 // registry is what a master keeps on disk: the agents it has admitted and those
@@ -50,7 +53,7 @@ type registry struct {
 // registered when it returns.
 func Start(cfg Config) (*Cluster, error) {
 	cfg = cfg.withDefaults()
-	c := &Cluster{cfg: cfg, log: cfg.Log, ids: newIdentities()}
+	c := &Cluster{cfg: cfg, log: cfg.Log, ids: newIdentities(), dirty: make(chan struct{}, 1)}
 	c.timers = newTimers(&c.mu)
 	var seed [32]byte
 	for i := range seed {
@@ -64,22 +67,40 @@ func Start(cfg Config) (*Cluster, error) {
 	if err := c.listen(cfg.Addr); err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	c.m = newMaster(c)
-	err := c.addNodes()
-	if err == nil {
-		c.m.start()
+	if err := c.begin(); err != nil {
 		for _, n := range c.nodes {
-			n.register()
+			err = errors.Join(err, n.runner.close(false))
 		}
-	}
-	c.mu.Unlock()
-	if err != nil {
 		return nil, errors.Join(err, c.listener.Close())
 	}
 	go c.timers.loop()
+	c.keeping.Add(1)
+	go c.keepRegistry()
 	c.serve()
 	return c, nil
+}
+
+// begin makes agents and master and brings them together.
+func (c *Cluster) begin() error {
+	if err := c.loadRegistry(); err != nil {
+		return fmt.Errorf("minimesos: %w", err)
+	}
+	if err := c.addNodes(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		if n.id != "" {
+			c.reg.admitted[n.id] = n
+		}
+	}
+	c.m = newMaster(c)
+	c.m.start()
+	for _, n := range c.nodes {
+		n.register()
+	}
+	return nil
 }
 
 func (c *Cluster) listen(addr string) error {
@@ -114,6 +135,9 @@ func (c *Cluster) addNodes() error {
 			a.IP = "127.0.0.1"
 		}
 		n := newNode(c, a, i)
+		if err := n.restore(); err != nil {
+			return fmt.Errorf("minimesos: %w", err)
+		}
 		if c.cfg.Simulated != nil {
 			n.runner = newSimRunner(n, *c.cfg.Simulated, uint64(i))
 		} else {
@@ -128,6 +152,11 @@ func (c *Cluster) addNodes() error {
 			n.runner = r
 		}
 		c.nodes = append(c.nodes, n)
+		if r, ok := n.runner.(*processRunner); ok {
+			if err := r.recover(); err != nil {
+				return fmt.Errorf("minimesos: agent %s: %w", a.Hostname, err)
+			}
+		}
 	}
 	return nil
 }
@@ -158,6 +187,9 @@ func (c *Cluster) Close(killTasks bool) error {
 	c.mu.Unlock()
 	err := server.Close()
 	c.serving.Wait()
+	close(c.dirty)
+	c.keeping.Wait()
+	err = errors.Join(err, c.writeRegistry())
 	for _, r := range runners {
 		err = errors.Join(err, r.close(killTasks))
 	}

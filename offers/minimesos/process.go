@@ -28,6 +28,9 @@ type processAgent interface {
 type processRunner struct {
 	n     *node
 	agent processAgent
+	// recovering is set for agents that have taken over a directory: they report
+	// ends of tasks nobody here knows of.
+	recovering bool
 
 	mu     sync.Mutex
 	orders []func()
@@ -38,8 +41,9 @@ type processRunner struct {
 
 func newProcessRunner(n *node) (*processRunner, error) {
 	r := &processRunner{n: n, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	r.recovering = n.id != ""
 	a, err := processes.New(processes.Config{
-		Hostname: n.cfg.Hostname, IP: n.cfg.IP, WorkDir: n.dir, SwitchUser: true, Helper: n.c.cfg.Helper,
+		AgentID: n.id, Hostname: n.cfg.Hostname, IP: n.cfg.IP, WorkDir: n.dir, SwitchUser: true, Helper: n.c.cfg.Helper,
 	}, r.emitted, r.executorDone)
 	if err != nil {
 		return nil, err
@@ -49,10 +53,48 @@ func newProcessRunner(n *node) (*processRunner, error) {
 	return r, nil
 }
 
+// recover takes over what an earlier agent on the same directory has left running.
+func (r *processRunner) recover() error {
+	running, err := r.agent.Recover()
+	if err != nil {
+		return err
+	}
+	n := r.n
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	for i := range running {
+		t := &running[i]
+		key := taskKey{t.FrameworkID, t.Task.TaskID.Value}
+		role := "*"
+		if len(t.Task.Resources) > 0 && t.Task.Resources[0].AllocationInfo != nil {
+			role = t.Task.Resources[0].AllocationInfo.GetRole()
+		}
+		nt := &nodeTask{info: &t.Task, executor: t.Executor, uses: n.c.ids.bagOf(t.Task.Resources), role: role, state: t.State}
+		if t.Status.State != nil {
+			st := t.Status
+			st.AgentID = &mesos.AgentID{Value: n.id}
+			nt.last = &st
+		}
+		fw := t.Framework
+		fw.ID = &mesos.FrameworkID{Value: t.FrameworkID}
+		if had := n.tasks[key]; had != nil { // it has ended since Recover looked
+			nt.updates, nt.state, nt.last = had.updates, had.state, had.last
+			n.removeTask(key)
+		}
+		n.addTask(&fw, key, nt)
+	}
+	return nil
+}
+
 // emitted takes a status from the agent, on one of its goroutines.
 func (r *processRunner) emitted(fid string, st mesos.TaskStatus) {
 	r.n.c.mu.Lock()
 	defer r.n.c.mu.Unlock()
+	key := taskKey{fid, st.TaskID.Value}
+	if r.n.tasks[key] == nil && r.recovering && terminal(st.GetState()) {
+		// It ended while no agent ran, so that Recover did not tell of it.
+		r.n.tasks[key] = &nodeTask{info: &mesos.TaskInfo{TaskID: st.TaskID}, role: "*"}
+	}
 	r.n.emit(fid, &st)
 }
 

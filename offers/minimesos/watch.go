@@ -6,4 +6,3 @@ type watcher struct{ stream *stream }
 func (m *master) watchTask(*task)                   {}
 func (m *master) watchFramework(*framework, string) {}
 func (m *master) watchAgent(*agent, string)         {}
-func (c *Cluster) saveRegistry()                    {}

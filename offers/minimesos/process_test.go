@@ -1,0 +1,82 @@
+package minimesos
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
+)
+
+func processCluster(t *testing.T) *Cluster {
+	return testCluster(t, 1, func(cfg *Config) { cfg.Simulated = nil })
+}
+
+func shellTask(id string, o *mesos.Offer, command string) mesos.TaskInfo {
+	task := testTask(id, o, 0.1)
+	task.Command.Value = &command
+	return task
+}
+
+// Real processes end to end: output, exit codes, kill, the lingering executor.
+func TestProcesses(t *testing.T) {
+	c := processCluster(t)
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.accept([]mesos.Offer{o}, launchOp(shellTask("hello", &o, "echo hello"), shellTask("bad", &o, "exit 3"),
+		shellTask("long", &o, "sleep 1000")))
+	states := map[string]*mesos.TaskStatus{}
+	f.seek("all three", func(ev *scheduler.Event) bool {
+		if ev.Type == scheduler.Event_UPDATE {
+			states[ev.Update.Status.TaskID.Value] = &ev.Update.Status
+		}
+		return states["hello"].GetState() == mesos.TASK_FINISHED && states["bad"].GetState() == mesos.TASK_FAILED &&
+			states["long"].GetState() == mesos.TASK_RUNNING
+	})
+	if m := states["bad"].GetMessage(); m != "Command exited with status 3" {
+		t.Errorf("bad: %q", m)
+	}
+	out, err := filepath.Glob(filepath.Join(c.cfg.WorkDir, "agents/agent1/slaves/*/frameworks/*/executors/hello/runs/*/stdout"))
+	if err != nil || len(out) == 0 {
+		t.Fatalf("no sandbox: %v", err)
+	}
+	if text, err := os.ReadFile(out[0]); err != nil || !strings.Contains(string(text), "hello\n") {
+		t.Errorf("stdout %q %v", text, err)
+	}
+	views := c.Tasks()
+	if len(views) != 1 || views[0].ID != "long" || views[0].PID == 0 {
+		t.Fatalf("tasks of the agent %+v", views)
+	}
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "long"}}})
+	f.update("long", mesos.TASK_KILLING)
+	f.update("long", mesos.TASK_KILLED)
+	again := f.offers()[0]
+	f.accept([]mesos.Offer{again}, launchOp(shellTask("long", &again, "true")))
+	if st := f.update("long", mesos.TASK_DROPPED); st.GetMessage() != "Cannot reuse an already existing executor for a command task" {
+		t.Errorf("id of a lingering executor: %q", st.GetMessage())
+	}
+}
+
+// Closing with killTasks leaves no process behind.
+func TestCloseKills(t *testing.T) {
+	c := processCluster(t)
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.accept([]mesos.Offer{o}, launchOp(shellTask("long", &o, "sleep 1000")))
+	f.update("long", mesos.TASK_RUNNING)
+	pid := c.Tasks()[0].PID
+	if err := c.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for syscall.Kill(pid, 0) == nil {
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is still there", pid)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
