@@ -62,6 +62,20 @@ var bounds = []struct {
 	{core.CheckHTTP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
 	{core.CheckTCP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
 	{core.ReadinessCheck{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
+	{core.Pod{}, map[string]string{"Containers": "dive", "Volumes": "dive", "Networks": "dive"}},
+	{core.PodContainer{}, map[string]string{"Name": "name,min=1,max=63", "Endpoints": "dive", "VolumeMounts": "dive", "Artifacts": "dive"}},
+	{core.PodResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=0", "Disk": "min=0", "GPUs": "min=0"}},
+	{core.PodImage{}, map[string]string{"ID": "min=1,max=1024"}},
+	{core.Endpoint{}, map[string]string{"Name": "min=1", "ContainerPort": "omitnil,min=1,max=65535", "HostPort": "omitnil," + anyPort,
+		"NetworkNames": "dive,networkname,max=63"}},
+	{core.PodHealthCheck{}, map[string]string{"GracePeriodSeconds": "min=0", "IntervalSeconds": "min=0", "MaxConsecutiveFailures": "min=0",
+		"TimeoutSeconds": "min=0", "DelaySeconds": "min=0"}},
+	{core.VolumeMount{}, map[string]string{"Name": "min=1", "MountPath": uriLength}},
+	{core.PodLifecycle{}, map[string]string{"KillGracePeriodSeconds": "omitnil,min=0"}},
+	{core.PodVolume{}, map[string]string{"Name": "min=1", "Host": "omitnil," + uriLength}},
+	{core.PodScaling{}, map[string]string{"Instances": "min=0", "MaxInstances": "omitnil,min=0"}},
+	{core.PodBackoff{}, map[string]string{"Backoff": "min=0", "BackoffFactor": "min=1", "MaxLaunchDelay": "min=0"}},
+	{core.PodUpgrade{}, map[string]string{"MinimumHealthCapacity": "min=0,max=1", "MaximumOverCapacity": "min=0,max=1"}},
 }
 
 var checker = newChecker()

@@ -33,6 +33,8 @@ func (s *fakeServer) route(method, target string, body []byte) (int, []byte, err
 	switch kind {
 	case "apps":
 		return s.apps(method, p, query, body)
+	case "pods":
+		return s.pods(method, p, body)
 	case "groups":
 		return s.groups(method, p, query, body)
 	}
@@ -177,4 +179,24 @@ func appInfo(a *core.App) []byte {
 	}
 	m["deployments"] = []any{map[string]any{"id": "d"}}
 	return mustJSON(m)
+}
+
+func (s *fakeServer) pods(method string, id core.PathID, body []byte) (int, []byte, error) {
+	var p *core.Pod
+	var err error
+	status := 200
+	if method == "POST" {
+		status = 201
+		p, err = s.conf.CreatePod(body, s.tree)
+	} else {
+		p, _, err = s.conf.PutPod(id, body, s.tree)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := s.put(p); err != nil {
+		return 0, nil, err
+	}
+	stored, _ := s.tree.Spec(p.ID)
+	return status, mustJSON(stored), nil
 }
