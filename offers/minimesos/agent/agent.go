@@ -19,7 +19,7 @@ const (
 	// maxCompleted is how many sandboxes of ended tasks and executors are kept.
 	maxCompleted = 1000
 	// maxFetches is how many tasks fetch at the same time.
-	maxFetches = 8
+	maxFetches = 32
 )
 
 // Config describes one agent.

@@ -25,6 +25,10 @@ const (
 	defaultCheckFailures = 3
 )
 
+// signalExitBase plus the signal is the exit code of a killed check, as in a
+// shell.
+const signalExitBase = 128
+
 // maxCheckBody is how much of the answer of an HTTP check is read.
 const maxCheckBody = 64 << 10
 
@@ -113,11 +117,11 @@ func (t *task) healthProbe(hc *mesos.HealthCheck) (look probe, healthy func(int)
 		if scheme == "" {
 			scheme = "http"
 		}
-		url := checkURL(scheme, h.Protocol, h.Port, h.GetPath())
+		url := checkURL(scheme, h.Protocol, t.reachablePort(h.Port), h.GetPath())
 		// 200 to 399, whatever HTTPCheckInfo.statuses says: Mesos ignores it.
 		return httpProbe(url), func(v int) bool { return v >= 200 && v < 400 }
 	case hc.Type == mesos.HealthCheck_TCP && hc.TCP != nil:
-		return tcpProbe(checkAddress(hc.TCP.Protocol, hc.TCP.Port)), zero
+		return tcpProbe(checkAddress(hc.TCP.Protocol, t.reachablePort(hc.TCP.Port))), zero
 	case hc.Type == mesos.HealthCheck_COMMAND && hc.Command != nil:
 		return t.commandProbe(hc.Command), zero
 	}
@@ -127,9 +131,9 @@ func (t *task) healthProbe(hc *mesos.HealthCheck) (look probe, healthy func(int)
 func (t *task) checkProbe(c *mesos.CheckInfo) probe {
 	switch {
 	case c.Type == mesos.CheckInfo_HTTP && c.HTTP != nil:
-		return httpProbe(checkURL("http", nil, c.HTTP.Port, c.HTTP.GetPath()))
+		return httpProbe(checkURL("http", nil, t.reachablePort(c.HTTP.Port), c.HTTP.GetPath()))
 	case c.Type == mesos.CheckInfo_TCP && c.TCP != nil:
-		return tcpProbe(checkAddress(nil, c.TCP.Port))
+		return tcpProbe(checkAddress(nil, t.reachablePort(c.TCP.Port)))
 	case c.Type == mesos.CheckInfo_COMMAND && c.Command != nil:
 		return t.commandProbe(&c.Command.Command)
 	}
@@ -193,6 +197,9 @@ func tcpProbe(address string) probe {
 // files of the task.
 func (t *task) commandProbe(cmd *mesos.CommandInfo) probe {
 	return func(ctx context.Context) (int, bool) {
+		if t.isDocker() {
+			return t.runCheck(ctx, t.dockerCheck(cmd))
+		}
 		base, err := withVariables(t.baseEnvironment(), t.info.GetCommand().GetEnvironment())
 		if err != nil {
 			return 0, false
@@ -201,27 +208,32 @@ func (t *task) commandProbe(cmd *mesos.CommandInfo) probe {
 		if err != nil {
 			return 0, false
 		}
-		spec.Stdout, spec.Stderr = "", ""
-		id, err := startProcess(spec)
-		if err != nil {
-			return 1, true
-		}
-		waitErr := id.awaitEnd(ctx)
-		_ = id.sweep()
-		if waitErr != nil {
-			// Killed by the sweep, but it has to be reaped.
-			_ = id.awaitEnd(context.Background())
-		}
-		raw, ok := reap(id.PID)
-		ws := syscall.WaitStatus(raw)
-		if waitErr != nil || !ok {
-			return 0, false
-		}
-		if ws.Signaled() {
-			return 128 + int(ws.Signal()), true
-		}
-		return ws.ExitStatus(), true
+		return t.runCheck(ctx, spec)
 	}
+}
+
+// runCheck runs the process of a check until it or the context ends.
+func (t *task) runCheck(ctx context.Context, spec processSpec) (code int, answered bool) {
+	spec.Stdout, spec.Stderr = "", ""
+	id, err := startProcess(spec)
+	if err != nil {
+		return 1, true
+	}
+	waitErr := id.awaitEnd(ctx)
+	_ = id.sweep()
+	if waitErr != nil {
+		// Killed by the sweep, but it has to be reaped.
+		_ = id.awaitEnd(context.Background())
+	}
+	raw, ok := reap(id.PID)
+	ws := syscall.WaitStatus(raw)
+	if waitErr != nil || !ok {
+		return 0, false
+	}
+	if ws.Signaled() {
+		return signalExitBase + int(ws.Signal()), true
+	}
+	return ws.ExitStatus(), true
 }
 
 // checkStatus words the result of a check; without an answer it is empty.

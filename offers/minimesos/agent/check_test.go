@@ -2,6 +2,8 @@ package agent
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -143,11 +145,13 @@ func lines(all []mesos.TaskStatus) string {
 // HTTPS with a certificate nobody knows and redirects count as healthy; TCP is
 // a connection.
 func TestHealthProtocols(t *testing.T) {
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, "/there", http.StatusFound)
 		}
 	}))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // a TCP check is no handshake
+	secure.StartTLS()
 	defer secure.Close()
 	port := portOf(t, secure.Listener.Addr().String())
 	b := newBench(t, Config{})

@@ -231,7 +231,7 @@ func TestRefusals(t *testing.T) {
 		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Unsupported container image type: DOCKER'"},
 		"docker": {with("docker", func(ti *mesos.TaskInfo) {
 			ti.Container = &mesos.ContainerInfo{Type: docker, Docker: &mesos.ContainerInfo_DockerInfo{Image: "busybox"}}
-		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Docker is not available on this agent'"},
+		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Docker is not available on this agent: there is no docker command'"},
 		"custom": {with("custom", func(ti *mesos.TaskInfo) {
 			ti.Executor = &mesos.ExecutorInfo{Type: mesos.ExecutorInfo_CUSTOM, ExecutorID: mesos.ExecutorID{Value: "x"}, Command: ti.Command}
 			ti.Command = nil
@@ -240,6 +240,7 @@ func TestRefusals(t *testing.T) {
 			"FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: the command has no value'"},
 		"..": {shellTask("..", "true"), "ERROR agent TASK_INVALID 'task id \"..\" cannot be the name of a directory\nexecutor id \"..\" cannot be the name of a directory'"},
 	}
+	t.Setenv("PATH", t.TempDir()) // without docker
 	b := newBench(t, Config{SwitchUser: true})
 	for _, c := range cases {
 		b.agent.Launch(framework(), c.task)

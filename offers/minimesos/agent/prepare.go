@@ -55,16 +55,26 @@ func (t *task) unsupported() *statusParts {
 		if c == nil {
 			continue
 		}
-		if c.GetType() == mesos.ContainerInfo_DOCKER {
-			end := launchFailed("Docker is not available on this agent")
-			return &end
-		}
 		if img := c.GetMesos().GetImage(); img != nil {
 			end := launchFailed(fmt.Sprintf("Unsupported container image type: %s", img.GetType()))
 			return &end
 		}
 	}
-	return nil
+	if !wantsDocker(t.info.Container) {
+		return nil
+	}
+	why := "Docker containers are only supported for command tasks with Docker information"
+	if t.isDocker() && t.group == nil {
+		why = checkDocker(t.launchCtx)
+	}
+	if why == "" {
+		return nil
+	}
+	if order, silent := t.orders(); order != nil || silent { // the question was cut short
+		return t.starting()
+	}
+	end := launchFailed(why)
+	return &end
 }
 
 func (t *task) executorContainer() *mesos.ContainerInfo {
@@ -125,6 +135,9 @@ func (t *task) createSandbox() error {
 
 // mount links the volumes of the task into its sandbox.
 func (t *task) mount() error {
+	if t.isDocker() { // the client mounts them
+		return nil
+	}
 	parent := ""
 	if t.group != nil {
 		parent = t.group.exec.sandbox

@@ -43,6 +43,9 @@ type processSpec struct {
 	UID    uint32   `json:"uid"`
 	GID    uint32   `json:"gid"`
 	Groups []uint32 `json:"groups"`
+	// Cleanup is a command that runs once after the process has ended, with
+	// Env, to remove what is not a process. Empty: none.
+	Cleanup []string `json:"cleanup,omitempty"`
 }
 
 // processID names a process so that a re-used pid is noticed.

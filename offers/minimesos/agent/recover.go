@@ -43,14 +43,12 @@ type recovered struct {
 // configured one, are killed without a status.
 func (a *Agent) Recover() ([]RunningTask, error) {
 	entries, err := os.ReadDir(a.checkpointRoot())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading the checkpoints: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.findCompleted()
 	var all []*recovered
 	groups := make(map[string]*group)
 	var bad []error
@@ -79,6 +77,55 @@ func (a *Agent) Recover() ([]RunningTask, error) {
 		a.wg.Go(func() { r.task.resume(r) })
 	}
 	return running, errors.Join(bad...)
+}
+
+// findCompleted remembers the sandboxes of tasks that ended under earlier
+// agents, the oldest first, so that they are found and one day removed; a.mu is
+// held.
+func (a *Agent) findCompleted() {
+	live := make(map[string]bool)
+	for _, t := range a.tasks {
+		live[t.sandbox] = true
+	}
+	for _, e := range a.executors {
+		live[e.sandbox] = true
+	}
+	type aged struct {
+		run  completedRun
+		when time.Time
+	}
+	var all []aged
+	add := func(dir string, key taskKey) {
+		if st, err := os.Lstat(dir); err == nil && st.IsDir() && !live[dir] {
+			all = append(all, aged{completedRun{key, dir}, st.ModTime()})
+		}
+	}
+	// Errors of Glob are those of the pattern only.
+	runs, _ := filepath.Glob(a.runDirectory("*", "*", "*", "*"))
+	for _, dir := range runs {
+		if filepath.Base(dir) == latestName {
+			continue
+		}
+		executor := filepath.Dir(filepath.Dir(dir))
+		fid := filepath.Base(filepath.Dir(filepath.Dir(executor)))
+		tasks, err := os.ReadDir(filepath.Join(dir, "tasks"))
+		if err != nil { // a command task
+			add(dir, taskKey{fid, filepath.Base(executor)})
+			continue
+		}
+		for _, link := range tasks {
+			if target, err := filepath.EvalSymlinks(filepath.Join(dir, "tasks", link.Name())); err == nil {
+				add(target, taskKey{fid, link.Name()})
+			}
+		}
+		add(dir, taskKey{})
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].when.Before(all[j].when) })
+	var old []completedRun
+	for _, r := range all {
+		old = append(old, a.complete(r.run)...)
+	}
+	removeSandboxes(old)
 }
 
 // load reads one checkpoint. It returns nil if nothing is left of the task.

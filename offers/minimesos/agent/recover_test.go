@@ -362,6 +362,31 @@ func TestShutdownFramework(t *testing.T) {
 	}
 }
 
+// The sandboxes of tasks that have ended are found again after a restart.
+func TestRecoverSandboxes(t *testing.T) {
+	b := newBench(t, withShim(t))
+	b.agent.Launch(framework(), shellTask("c", "echo out"))
+	b.agent.LaunchGroup(framework(), defaultExecutor("ex"), []mesos.TaskInfo{shellTask("g", "echo out")})
+	b.agent.Launch(framework(), shellTask("live", "sleep 1000"))
+	b.awaitEnd("c", starting, running, finished)
+	b.awaitEnd("g", starting, running, finished)
+	b.awaitDone("ex:0")
+	b.awaitState("live", mesos.TASK_RUNNING)
+	want := map[string]string{"c": "", "g": "", "live": "", "unknown": ""}
+	for id := range want {
+		want[id] = b.agent.Sandbox("fw-1", id)
+	}
+	next, _ := b.restart(nil)
+	for id, dir := range want {
+		if got := next.agent.Sandbox("fw-1", id); got != dir {
+			t.Errorf("sandbox of %s: %q, want %q", id, got, dir)
+		}
+	}
+	if n := len(next.agent.completed); n != 3 {
+		t.Errorf("%d sandboxes kept, want those of c, g and ex", n)
+	}
+}
+
 // Old sandboxes are removed when there are too many.
 func TestOldSandboxes(t *testing.T) {
 	b := newBench(t, Config{})

@@ -23,15 +23,16 @@ type runner struct {
 	shim  processID // zero: the task is a child of this process
 	meta  string    // where the shim leaves the exit record
 	exits bool      // with proc zero and no shim: report the failed exec
+	spec  processSpec
 }
 
-// run starts the process of a task, through the helper if there is one. An
+// startRunner starts the process of a task, through the helper if there is one. An
 // error means that the agent could not do its part; a command that cannot be
 // executed is no error but ends with exit status 1.
 func (t *task) startRunner(spec processSpec) (*runner, error) {
 	if !t.agent.persistent() {
 		id, err := startProcess(spec)
-		return &runner{proc: id, exits: err != nil}, nil
+		return &runner{proc: id, exits: err != nil, spec: spec}, nil
 	}
 	specPath := filepath.Join(t.meta, specFile)
 	if err := writeJSON(specPath, shimSpec{Dir: t.meta, Process: spec}); err != nil {
@@ -105,6 +106,7 @@ func (r *runner) await(ctx context.Context) (exitRecord, error) {
 		}
 		_ = r.proc.sweep()
 		status, ok := reap(r.proc.PID)
+		r.spec.cleanUp()
 		return exitRecord{Status: status, lost: !ok}, nil
 	}
 	if err := r.shim.awaitEnd(ctx); err != nil {
@@ -125,5 +127,9 @@ func (r *runner) afterShim() (exitRecord, error) {
 		_, _ = readJSON(filepath.Join(r.meta, processFile), &r.proc)
 	}
 	_ = r.proc.sweep()
+	var spec shimSpec
+	if found, err := readJSON(filepath.Join(r.meta, specFile), &spec); err == nil && found {
+		spec.Process.cleanUp()
+	}
 	return exitRecord{lost: true}, nil
 }

@@ -10,7 +10,11 @@ import (
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 )
 
-const dirMode = 0o755
+const (
+	dirMode = 0o755
+	// latestName links to the last run of an executor.
+	latestName = "latest"
+)
 
 // checkPathPart refuses ids that would leave the directory they name.
 func checkPathPart(what, id string) error {
@@ -31,7 +35,7 @@ func makeRun(dir string) error {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
-	latest := filepath.Join(filepath.Dir(dir), "latest")
+	latest := filepath.Join(filepath.Dir(dir), latestName)
 	if err := os.Remove(latest); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -110,25 +114,36 @@ func (a *Agent) mountPersistent(sandbox string, resources []mesos.Resource, acc 
 		if r.Disk == nil || r.Disk.Persistence == nil || r.Disk.Volume == nil {
 			continue
 		}
-		id := r.Disk.Persistence.ID
-		dir, err := a.volumePath(reservedRole(r), id)
+		dir, err := a.existingVolume(r, acc)
 		if err != nil {
 			return err
 		}
-		st, err := os.Stat(dir)
-		if err != nil || !st.IsDir() {
-			return fmt.Errorf("persistent volume %s of role %s does not exist on this agent", id, reservedRole(r))
-		}
-		if acc.change {
-			if err := os.Lchown(dir, int(acc.uid), int(acc.gid)); err != nil {
-				return fmt.Errorf("persistent volume %s: %w", id, err)
-			}
-		}
 		if err := linkVolume(sandbox, r.Disk.Volume.ContainerPath, dir); err != nil {
-			return fmt.Errorf("persistent volume %s: %w", id, err)
+			return fmt.Errorf("persistent volume %s: %w", r.Disk.Persistence.ID, err)
 		}
 	}
 	return nil
+}
+
+// existingVolume is the directory of the persistent volume r, given to the
+// account. It must have been created before: an empty directory in its place
+// would hide the loss of data.
+func (a *Agent) existingVolume(r mesos.Resource, acc account) (string, error) {
+	id := r.Disk.Persistence.ID
+	dir, err := a.volumePath(reservedRole(r), id)
+	if err != nil {
+		return "", err
+	}
+	st, err := os.Stat(dir)
+	if err != nil || !st.IsDir() {
+		return "", fmt.Errorf("persistent volume %s of role %s does not exist on this agent", id, reservedRole(r))
+	}
+	if acc.change {
+		if err := os.Lchown(dir, int(acc.uid), int(acc.gid)); err != nil {
+			return "", fmt.Errorf("persistent volume %s: %w", id, err)
+		}
+	}
+	return dir, nil
 }
 
 // mountVolumes links the volumes of a ContainerInfo into a sandbox. parent is

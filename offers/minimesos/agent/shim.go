@@ -92,6 +92,7 @@ func shim(args []string) error {
 		}
 		killAdopted(self.PID)
 	}
+	spec.Process.cleanUp()
 	return writeJSON(filepath.Join(spec.Dir, exitFile), exitRecord{Status: status})
 }
 

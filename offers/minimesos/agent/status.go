@@ -86,6 +86,15 @@ func describeExit(raw int) string {
 	return msg
 }
 
+// describeEnd is describeExit in the words of the executor of the task.
+func (t *task) describeEnd(raw int) string {
+	msg := describeExit(raw)
+	if rest, ok := strings.CutPrefix(msg, "Command"); ok && t.isDocker() {
+		return "Container" + rest
+	}
+	return msg
+}
+
 // emptyCheck is the check status of a task whose check has given no result
 // yet: the type with an empty sub-message. nil for a task without check.
 func emptyCheck(c *mesos.CheckInfo) *mesos.CheckStatusInfo {

@@ -143,7 +143,7 @@ func (t *task) run() {
 		t.terminal(*end)
 		return
 	}
-	spec, err := commandSpec(t.info.Command, t.sandbox, t.baseEnvironment(), t.user)
+	spec, err := t.spec()
 	if err != nil {
 		t.terminal(launchFailed(err.Error()))
 		return
@@ -159,6 +159,14 @@ func (t *task) run() {
 		return
 	}
 	t.live()
+}
+
+// spec is the process of the task: its command, or the client of Docker.
+func (t *task) spec() (processSpec, error) {
+	if t.isDocker() {
+		return t.dockerSpec()
+	}
+	return commandSpec(t.info.Command, t.sandbox, t.baseEnvironment(), t.user)
 }
 
 // starting emits TASK_STARTING unless the task was killed before. What it
@@ -271,7 +279,7 @@ func (t *task) conclude(rec exitRecord) {
 	if t.group != nil {
 		detail = containerOnly
 	}
-	p := statusParts{source: mesos.SOURCE_EXECUTOR, message: describeExit(rec.Status), check: emptyCheck(t.info.Check), contents: detail}
+	p := statusParts{source: mesos.SOURCE_EXECUTOR, message: t.describeEnd(rec.Status), check: emptyCheck(t.info.Check), contents: detail}
 	switch {
 	case rec.lost:
 		t.terminal(agentStatus(mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "Executor terminated"))
@@ -298,8 +306,8 @@ func (t *task) conclude(rec exitRecord) {
 
 // emit sends a status of a task that goes on, and checkpoints it.
 func (t *task) emit(p statusParts) {
-	if _, silent := t.orders(); silent {
-		return
+	if _, silent := t.orders(); silent || t.agent.ctx.Err() != nil {
+		return // when the agent stops, the next one tells
 	}
 	t.agent.emit(t.fid, t.status(p))
 	t.last = p.state
