@@ -43,6 +43,7 @@ type Compiled struct {
 	ports       []int32
 	impossible  bool   // requirePorts with port 0: no offer can ever match (behaviour.md 5.4)
 	name        string // hostname form of the id
+	class       string // see Class
 	labels      []Label
 	env         []EnvVar // of an app: what no launch changes
 	roles       []string
@@ -75,6 +76,7 @@ func Compile(spec core.RunSpec) *Compiled {
 	case *core.Pod:
 		c.compilePod(s)
 	}
+	c.class = c.classify()
 	return c
 }
 

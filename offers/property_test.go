@@ -306,6 +306,40 @@ func (c *cluster) play(t *rapid.T, most int) {
 	}
 }
 
+// Specs of one class get the same answer from every offer, and what tells specs apart tells classes apart.
+func TestClass(t *testing.T) {
+	seen := map[string]*core.App{}
+	rapid.Check(t, func(t *rapid.T) {
+		a, o := drawApp(t), drawOffer(t, 1)
+		class := Compile(a).Class()
+		counting := slices.ContainsFunc(a.Constraints, func(k core.Constraint) bool {
+			return k.Operator == "UNIQUE" || k.Operator == "CLUSTER" || k.Operator == "GROUP_BY" || k.Operator == "MAX_PER"
+		})
+		if counting != (class == "") {
+			t.Fatalf("class %q of %v", class, a.Constraints)
+		}
+		other, known := seen[class]
+		if class == "" || !known {
+			seen[class] = a
+			return
+		}
+		x, y := try(o, need(a)), try(o, need(other))
+		if !slices.Equal(x.Reasons, y.Reasons) {
+			t.Fatalf("class %s: %v and %v", class, x.Reasons, y.Reasons)
+		}
+	})
+	one, two := app(t, `{"cpus":1,"labels":{"a":"b"},"instances":3}`), app(t, `{"cpus":1,"id":"/x","cmd":"y"}`)
+	if Compile(one).Class() != Compile(two).Class() {
+		t.Error("what does not matter to offers makes another class")
+	}
+	for _, text := range []string{`{"cpus":2}`, `{"mem":1}`, `{"gpus":1}`, `{"role":"x"}`, `{"portDefinitions":[{"port":0}]}`, `{"acceptedResourceRoles":["*"]}`,
+		`{"constraints":[["a","LIKE","b"]]}`, `{"labels":{"GPU_SCHEDULING_BEHAVIOR":"unrestricted"}}`, `{"executor":"/e","executorResources":{"cpus":1,"mem":1,"disk":1}}`} {
+		if Compile(app(t, text)).Class() == Compile(app(t, `{}`)).Class() {
+			t.Errorf("%s makes no other class", text)
+		}
+	}
+}
+
 // behaviour 11.4: what executor and containers get adds up to what was consumed, piece by piece.
 func TestDealingAddsUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
