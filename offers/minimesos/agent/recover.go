@@ -40,7 +40,9 @@ type recovered struct {
 // those that ended meanwhile the terminal status is emitted soon after, as for
 // those that the earlier agent had accepted but not started. Tasks of
 // frameworks that do not checkpoint, and tasks of another agent id than the
-// configured one, are killed without a status.
+// configured one, are killed without a status. So are tasks whose checkpoint
+// cannot be read; it is moved to meta/unreadable with a file that says why, for
+// one broken file must not keep the agent from its other tasks.
 func (a *Agent) Recover() ([]RunningTask, error) {
 	entries, err := os.ReadDir(a.checkpointRoot())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -51,14 +53,13 @@ func (a *Agent) Recover() ([]RunningTask, error) {
 	defer a.findCompleted()
 	var all []*recovered
 	groups := make(map[string]*group)
-	var bad []error
 	for _, e := range entries {
 		r, err := a.load(filepath.Join(a.checkpointRoot(), e.Name()), groups)
-		switch {
-		case err != nil:
-			bad = append(bad, fmt.Errorf("checkpoint %s: %w", e.Name(), err))
-		case r == nil:
-		default:
+		if err != nil {
+			if err := a.setAside(e.Name(), err); err != nil {
+				return nil, fmt.Errorf("checkpoint %s: %w", e.Name(), err)
+			}
+		} else if r != nil {
 			all = append(all, r)
 		}
 	}
@@ -76,7 +77,33 @@ func (a *Agent) Recover() ([]RunningTask, error) {
 		}
 		a.wg.Go(func() { r.task.resume(r) })
 	}
-	return running, errors.Join(bad...)
+	return running, nil
+}
+
+// setAside kills the task of a checkpoint that cannot be taken over, as far as
+// its processes can be known, and moves the checkpoint out of the way.
+func (a *Agent) setAside(name string, why error) error {
+	dir := filepath.Join(a.checkpointRoot(), name)
+	for _, file := range []string{claimFile, processFile} {
+		var id processID
+		if found, err := readJSON(filepath.Join(dir, file), &id); err == nil && found {
+			if err := id.sweep(); err != nil {
+				return err
+			}
+		}
+	}
+	place := filepath.Join(a.cfg.WorkDir, "meta", "unreadable")
+	if err := os.MkdirAll(place, 0o700); err != nil {
+		return err
+	}
+	place = filepath.Join(place, name)
+	if err := os.RemoveAll(place); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, place); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(place, "reason"), []byte(why.Error()+"\n"), 0o600)
 }
 
 // findCompleted remembers the sandboxes of tasks that ended under earlier

@@ -362,6 +362,26 @@ func TestShutdownFramework(t *testing.T) {
 	}
 }
 
+// A checkpoint that cannot be read costs its task, and no other.
+func TestRecoverUnreadable(t *testing.T) {
+	b := newBench(t, withShim(t))
+	b.agent.Launch(framework(), shellTask("good", "sleep 1000"))
+	b.agent.Launch(framework(), shellTask("bad", "sleep 1000"))
+	b.awaitState("good", mesos.TASK_RUNNING)
+	st := b.awaitState("bad", mesos.TASK_RUNNING).ContainerStatus
+	next, found := b.restart(func() {
+		write(t, filepath.Join(b.agent.checkpointRoot(), st.ContainerID.Value, recordFile), "{\n")
+	})
+	if len(found) != 1 || found[0].Task.TaskID.Value != "good" {
+		t.Errorf("found %+v", found)
+	}
+	awaitGone(t, int(st.GetExecutorPID()))
+	why := awaitFile(t, filepath.Join(next.cfg.WorkDir, "meta/unreadable", st.ContainerID.Value, "reason"))
+	if !strings.Contains(why, recordFile) {
+		t.Errorf("reason: %s", why)
+	}
+}
+
 // The sandboxes of tasks that have ended are found again after a restart.
 func TestRecoverSandboxes(t *testing.T) {
 	b := newBench(t, withShim(t))
