@@ -231,3 +231,25 @@ func TestCountsKeptIncrementally(t *testing.T) {
 		}
 	}
 }
+
+// A tally goes on serving a spec that was only scaled, and never one with other constraints.
+func TestCountsOfAnotherConfiguration(t *testing.T) {
+	a := app(t, `{"constraints":[["g","UNIQUE"]]}`)
+	a.VersionInfo = &core.VersionInfo{LastConfigChangeAt: a.Version, LastScalingAt: a.Version}
+	counts := NewCounts(Compile(a), placedAt(a, "x"))
+	scaled := a.WithInstances(7).WithVersion(now, core.VersionInfo{LastConfigChangeAt: a.Version, LastScalingAt: now})
+	o := offer()
+	o.Agent = agent(1, "g", "y")
+	n := need(scaled)
+	n.Counts = counts
+	launched(t, try(o, n))
+	for _, text := range []string{`{"constraints":[["g","UNIQUE"]]}`, `{"constraints":[["h","UNIQUE"]]}`, `{"constraints":[["g","UNIQUE"],["g","UNIQUE"]]}`} {
+		other := app(t, text)
+		other.Version = now
+		n := need(other)
+		n.Counts = counts
+		if m := try(o, n); m.Operations != nil || m.Problem == "" {
+			t.Errorf("%s: matched with a foreign tally", text)
+		}
+	}
+}

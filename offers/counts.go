@@ -5,8 +5,8 @@ import (
 )
 
 // Counts tallies where the placed instances of a spec are, per constraint. A caller that keeps it up to date with
-// Add and Remove spares TryMatch to count anew for every offer. It belongs to one Compiled: make new ones when
-// the spec's configuration changes.
+// Add and Remove spares TryMatch to count anew for every offer. It belongs to one configuration:
+// make a new one when the spec's config changes; a version that only scales may go on with it.
 type Counts struct {
 	compiled *Compiled
 	tallies  []tally
@@ -63,6 +63,22 @@ func (k *Counts) Remove(id core.InstanceID) {
 	}
 	k.total--
 	k.each(agent, (*tally).shrink)
+}
+
+// serves reports whether the tally is for the constraints and the configuration of c.
+func (k *Counts) serves(c *Compiled) bool {
+	if k.compiled == c {
+		return true
+	}
+	if k.compiled.floor != c.floor || len(k.tallies) != len(c.constraints) {
+		return false
+	}
+	for i := range c.constraints {
+		if a, b := &k.compiled.constraints[i], &c.constraints[i]; a.field != b.field || a.op != b.op {
+			return false
+		}
+	}
+	return true
 }
 
 // Len is how many instances count.

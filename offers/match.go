@@ -210,6 +210,9 @@ func (t *attempt) counts() *Counts {
 		k.Remove(t.inst.ID)
 		return k
 	}
+	if !t.need.Counts.serves(t.c) {
+		panic("the tally of placed instances is of another configuration")
+	}
 	return t.need.Counts.without(t.inst.ID)
 }
 
