@@ -67,23 +67,24 @@ type backend interface {
 // The errors of a commit. Others mean that the batch cannot be encoded.
 var (
 	// ErrFenced: another leader has taken over, or the store is not what we left it. The term is over.
-	ErrFenced error = fenced{}
+	ErrFenced = errors.New("leadership lost: the fence does not hold")
 	// ErrNoSpace: the store is full and takes no writes until an operator makes room (F10). Nothing was written.
-	ErrNoSpace = errors.New("the store is out of space")
+	ErrNoSpace error = again("the store is out of space")
 	// ErrUnavailable: the store did not answer and the outcome is open. Commit the same batch again.
-	ErrUnavailable = errors.New("the store is not available")
+	ErrUnavailable error = again("the store is not available")
 	// ErrNewerSchema: the data was written by a newer version of Stadion.
 	ErrNewerSchema = errors.New("the store was written by a newer version")
 
 	errTooBig = errors.New("the request is larger than the store accepts")
 )
 
-type fenced struct{}
+// again is an error after which the same batch may be committed again.
+type again string
 
-func (fenced) Error() string { return "leadership lost: the fence does not hold" }
+func (a again) Error() string { return string(a) }
 
-// Fenced marks the error for those who must not import this package.
-func (fenced) Fenced() bool { return true }
+// Retry tells those who must not import this package that the same commit may succeed later.
+func (again) Retry() bool { return true }
 
 // prefixEnd is the first key after all keys with a prefix.
 func prefixEnd(prefix string) string {
