@@ -77,7 +77,12 @@ func (ids *identities) of(r *mesos.Resource) *identity {
 		ProviderID: r.ProviderID, Name: r.Name, Type: form.Enum(), Reservations: reservationsOf(r),
 		Disk: r.Disk, Revocable: r.Revocable, Shared: r.Shared,
 	}
+	// The bytes, because the text form shows addresses instead of optional values inside lists; it serves only where
+	// the message is incomplete and has no bytes.
 	key := model.String()
+	if b, err := model.Marshal(); err == nil {
+		key = string(b)
+	}
 	if id := ids.other[key]; id != nil {
 		return id
 	}
