@@ -26,7 +26,6 @@ type field struct {
 	num, typ int
 	val      uint64 // varint and fixed
 	data     []byte // length-delimited
-	raw      []byte // tag and value
 }
 
 // double is the value of a double field.
@@ -41,14 +40,14 @@ func (m *message) next(f *field) (ok bool, err error) {
 	if len(b) == 0 {
 		return false, nil
 	}
-	tag, n := binary.Uvarint(b)
+	tag, n := uvarint(b)
 	if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32 {
 		return false, errWire
 	}
 	f.num, f.typ, f.data, f.val = int(tag>>3), int(tag&7), nil, 0
 	switch f.typ {
 	case wireVarint:
-		v, k := binary.Uvarint(b[n:])
+		v, k := uvarint(b[n:])
 		if k <= 0 {
 			return false, errWire
 		}
@@ -67,7 +66,7 @@ func (m *message) next(f *field) (ok bool, err error) {
 		f.val = uint64(binary.LittleEndian.Uint32(b[n:]))
 		n += 4
 	case wireBytes:
-		l, k := binary.Uvarint(b[n:])
+		l, k := uvarint(b[n:])
 		if k <= 0 || l > uint64(len(b)-n-k) {
 			return false, errWire
 		}
@@ -77,9 +76,16 @@ func (m *message) next(f *field) (ok bool, err error) {
 	default:
 		return false, fmt.Errorf("%w: wire type %d", errWire, f.typ)
 	}
-	f.raw = b[:n]
 	*m = b[n:]
 	return true, nil
+}
+
+// uvarint is binary.Uvarint with a short way for the one byte that most varints are.
+func uvarint(b []byte) (uint64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return binary.Uvarint(b)
 }
 
 // value reads the string of an id message, whose only field is "value = 1".
@@ -115,6 +121,7 @@ func rewrite(m message, path []int, change func(message) ([]byte, error)) ([]byt
 	out := make([]byte, 0, len(m)+64)
 	var f field
 	for {
+		whole := m
 		ok, err := m.next(&f)
 		if err != nil {
 			return nil, err
@@ -123,7 +130,7 @@ func rewrite(m message, path []int, change func(message) ([]byte, error)) ([]byt
 			return out, nil
 		}
 		if f.num != path[0] || f.typ != wireBytes {
-			out = append(out, f.raw...)
+			out = append(out, whole[:len(whole)-len(m)]...)
 			continue
 		}
 		inner, err := rewrite(f.data, path[1:], change)
@@ -184,7 +191,7 @@ func csiSource(m message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return appendBytes(append([]byte(nil), kind.raw...), csiVolumeField, csi), nil
+	return appendBytes(appendVarint(nil, 1, csiVolume), csiVolumeField, csi), nil
 }
 
 var csiAccessModes = map[string]uint64{
