@@ -32,7 +32,7 @@ func nextRestart(v *SpecView) Decision {
 	d.Stop = r.free
 	kill := r.mayKill()
 	d.Start = r.mayStart()
-	held := r.hold > 0 && r.fresh >= r.hold
+	held := r.hold > 0 && r.fresh >= r.hold && r.fresh < r.n
 	if r.done() && len(d.Stop) == 0 {
 		d.Done = true
 		return d
@@ -139,7 +139,7 @@ func (r *survey) mayKill() int {
 		kill = r.old
 	}
 	if r.hold > 0 {
-		kill = min(kill, r.old-(r.n-r.hold))
+		kill = min(kill, r.old-max(0, r.n-max(r.hold, r.fresh)))
 	}
 	return min(max(0, kill), r.old)
 }
