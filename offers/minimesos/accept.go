@@ -164,7 +164,7 @@ func (x *acceptance) add(info *mesos.TaskInfo, ex *mesos.ExecutorInfo, uses bag)
 	}
 	x.fw.tasks[t.id] = t
 	x.agent.tasks[taskKey{x.fw.id, t.id}] = t
-	x.m.watchTask(t)
+	x.m.watchAdded(t)
 }
 
 // addExecutor enters an executor unless it runs already.

@@ -60,7 +60,7 @@ func (m *master) admit(n *node) {
 	m.c.saveRegistry()
 	m.adopt(a, wasUnreachable)
 	if !back {
-		m.watchAgent(a, "AGENT_ADDED")
+		m.watchAgentAdded(a)
 	}
 	n.resendAll("")
 	n.resendOperations()
@@ -228,7 +228,7 @@ func (m *master) removeAgent(a *agent) {
 		fw.send(&scheduler.Event{Type: scheduler.Event_FAILURE,
 			Failure: &scheduler.Event_Failure{AgentID: &mesos.AgentID{Value: a.id}}})
 	}
-	m.watchAgent(a, "AGENT_REMOVED")
+	m.watchAgentRemoved(a)
 }
 
 // loseTasks ends all tasks of an agent in a state of the master's.
@@ -324,13 +324,12 @@ type drain struct {
 	grace   *mesos.DurationInfo
 	gone    bool
 	drained bool
+	since   time.Time
 }
 
 // drainAgent kills everything on an agent and keeps it from offers.
 func (m *master) drainAgent(a *agent, grace *mesos.DurationInfo, gone bool) {
-	if a.drain == nil {
-		a.drain = &drain{grace: grace, gone: gone}
-	}
+	a.drain = &drain{grace: grace, gone: gone, since: time.Now()}
 	a.deactivated = true
 	m.rescindAgent(a)
 	m.rescindInverseAgent(a)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	operator "github.com/mesos/mesos-go/api/v1/lib/master"
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
 )
 
@@ -187,7 +188,7 @@ func (m *master) updateFramework(fw *framework, call *scheduler.Call_UpdateFrame
 	}
 	fw.constraints = wide.constraints()
 	m.tellAgents(fw)
-	m.watchFramework(fw, "FRAMEWORK_UPDATED")
+	m.watchFramework(fw, operator.Event_FRAMEWORK_UPDATED)
 	m.allocate(fw)
 	return answer{status: http.StatusOK}
 }

@@ -127,6 +127,7 @@ func (f *testFramework) open(call *scheduler.Call) {
 	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Accept", kind)
+	http.DefaultClient.CloseIdleConnections() // those to a master that was restarted are dead
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		f.t.Fatal(err)
@@ -331,4 +332,14 @@ func decodeJSON(t *testing.T, text string) map[string]any {
 		t.Fatalf("%v: %s", err, text)
 	}
 	return v
+}
+
+// seekFile polls what a process does, of which no event tells.
+func (f *testFramework) seekFile(there func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(patience); !there(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatal("the file does not get its content")
+		}
+	}
 }

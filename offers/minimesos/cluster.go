@@ -69,7 +69,7 @@ func Start(cfg Config) (*Cluster, error) {
 	}
 	if err := c.begin(); err != nil {
 		for _, n := range c.nodes {
-			err = errors.Join(err, n.runner.close(false))
+			err = errors.Join(err, n.close(false))
 		}
 		return nil, errors.Join(err, c.listener.Close())
 	}
@@ -150,6 +150,9 @@ func (c *Cluster) addNodes() error {
 				return fmt.Errorf("minimesos: agent %s: %w", a.Hostname, err)
 			}
 			n.runner = r
+			if err := n.listen(); err != nil {
+				return errors.Join(err, r.close(false))
+			}
 		}
 		c.nodes = append(c.nodes, n)
 		if r, ok := n.runner.(*processRunner); ok {
@@ -179,10 +182,6 @@ func (c *Cluster) Close(killTasks bool) error {
 		c.m = nil
 	}
 	c.timers.close()
-	runners := make([]runner, 0, len(c.nodes))
-	for _, n := range c.nodes {
-		runners = append(runners, n.runner)
-	}
 	server := c.server
 	c.mu.Unlock()
 	err := server.Close()
@@ -190,8 +189,8 @@ func (c *Cluster) Close(killTasks bool) error {
 	close(c.dirty)
 	c.keeping.Wait()
 	err = errors.Join(err, c.writeRegistry())
-	for _, r := range runners {
-		err = errors.Join(err, r.close(killTasks))
+	for _, n := range c.nodes {
+		err = errors.Join(err, n.close(killTasks))
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	operator "github.com/mesos/mesos-go/api/v1/lib/master"
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
 )
 
@@ -87,7 +88,6 @@ type task struct {
 type framework struct {
 	id         string
 	info       *mesos.FrameworkInfo
-	principal  string
 	roles      []string
 	suppressed map[string]bool
 	able       abilities
@@ -244,14 +244,14 @@ func (m *master) subscribe(s *stream, call *scheduler.Call, wide *wideCall, prin
 	}})
 	fw.send(&scheduler.Event{Type: scheduler.Event_HEARTBEAT})
 	if back {
-		m.watchFramework(fw, "FRAMEWORK_UPDATED")
+		m.watchFramework(fw, operator.Event_FRAMEWORK_UPDATED)
 		for _, a := range m.agentOrder {
 			if a.connected {
 				a.node.resendAll(fw.id)
 			}
 		}
 	} else {
-		m.watchFramework(fw, "FRAMEWORK_ADDED")
+		m.watchFramework(fw, operator.Event_FRAMEWORK_ADDED)
 	}
 	m.allocate(fw)
 	return fw
@@ -388,7 +388,7 @@ func (m *master) removeFramework(fw *framework) {
 		delete(m.removed, m.completed[0].id)
 		m.completed = m.completed[1:]
 	}
-	m.watchFramework(fw, "FRAMEWORK_REMOVED")
+	m.watchFramework(fw, operator.Event_FRAMEWORK_REMOVED)
 }
 
 // send queues an event for the framework, if it is connected.

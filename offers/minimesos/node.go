@@ -2,6 +2,8 @@ package minimesos
 
 import (
 	"bytes"
+	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -34,6 +36,7 @@ type node struct {
 	port   int32
 	dir    string
 	runner runner
+	server *http.Server // of agents with real processes
 
 	id         string // given by the first master, "" before; a new one after the agent was given up
 	down       bool   // the agent process is gone or cut off
@@ -79,6 +82,15 @@ func newNode(c *Cluster, cfg AgentConfig, index int) *node {
 	proto := mesos.IPv4
 	n.networks = []mesos.NetworkInfo{{IPAddresses: []mesos.NetworkInfo_IPAddress{{Protocol: &proto, IPAddress: &n.cfg.IP}}}}
 	return n
+}
+
+// close ends the agent's own endpoints and its runner.
+func (n *node) close(killTasks bool) error {
+	var err error
+	if n.server != nil {
+		err = n.server.Close()
+	}
+	return errors.Join(err, n.runner.close(killTasks))
 }
 
 func terminal(s mesos.TaskState) bool {

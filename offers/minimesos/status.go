@@ -48,7 +48,7 @@ func (m *master) forward(n *node, key taskKey, nt *nodeTask) {
 			if terminal(t.state) {
 				m.tally.tasks[t.state]++
 			}
-			m.watchTask(t)
+			m.watchUpdated(t)
 		}
 	}
 	if m.c.faults.drop() {

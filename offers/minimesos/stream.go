@@ -21,12 +21,11 @@ type stream struct {
 	id   string
 	json bool
 
-	mu     sync.Mutex
-	queue  []message
-	ended  bool // write what is queued, then the last chunk
-	cut    bool // drop the connection as it is
-	paused bool // keep everything queued (a fault on request)
-	wake   chan struct{}
+	mu    sync.Mutex
+	queue []message
+	ended bool // write what is queued, then the last chunk
+	cut   bool // drop the connection as it is
+	wake  chan struct{}
 }
 
 func newStream(id string, asJSON bool) *stream {
