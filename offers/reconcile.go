@@ -86,7 +86,7 @@ func (c *Cleanup) release(cfg *Config, offer *Offer, id string) {
 	for _, g := range byProvider(volumes) {
 		c.Operations = append(c.Operations, Operation{Destroy: g})
 	}
-	for _, g := range byProvider(plain) {
+	for _, g := range byProvider(merged(plain)) {
 		c.Operations = append(c.Operations, Operation{Unreserve: g})
 	}
 }

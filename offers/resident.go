@@ -71,7 +71,7 @@ func (t *attempt) reserve() Match {
 	for i := range disks {
 		created = append(created, t.volume(held[len(plain)+i], i, m.Reservation))
 	}
-	for _, group := range byProvider(held) {
+	for _, group := range byProvider(merged(held)) {
 		m.Operations = append(m.Operations, Operation{Reserve: group})
 	}
 	for _, group := range byProvider(created) {
@@ -108,6 +108,22 @@ func (t *attempt) volume(r Resource, i int, of *core.Reservation) Resource {
 	d.ContainerPath, d.Mode = t.c.volumes[i].containerPath, t.c.volumes[i].mode
 	r.Disk = &d
 	return r
+}
+
+// merged adds up scalars of one kind, such as scratch space and volumes of one disk, so that an operation names each
+// kind once.
+func merged(list []Resource) []Resource {
+	var out []Resource
+	for i := range list {
+		r := list[i]
+		at := slices.IndexFunc(out, func(o Resource) bool { return r.Type == Scalar && !r.exclusiveDisk() && sameKind(&o, &r) })
+		if at < 0 {
+			out = append(out, r)
+		} else {
+			out[at].Value = fromMilli(addSat(milli(out[at].Value), milli(r.Value)))
+		}
+	}
+	return out
 }
 
 // byProvider groups resources by provider in order of first appearance: operations must not mix them.

@@ -28,6 +28,9 @@ func TestReserve(t *testing.T) {
 		t.Errorf("reservation %+v", r)
 	}
 	amounts := map[string]float64{}
+	if n := len(m.Operations[0].Reserve); n != 4 {
+		t.Errorf("%d resources reserved, each kind is to be named once", n)
+	}
 	for _, x := range m.Operations[0].Reserve {
 		amounts[x.Name] += x.Value
 		want := []Label{{"marathon_framework_id", "fw"}, {"marathon_task_id", r.ID}}
@@ -55,8 +58,9 @@ func TestReserve(t *testing.T) {
 func reservedOffer(m Match) *Offer {
 	held := slices.Clone(m.Operations[0].Reserve)
 	for _, v := range m.Operations[1].Create {
-		at := slices.IndexFunc(held, func(r Resource) bool { return r.Name == "disk" && r.Value == v.Value })
-		held[at] = v
+		from := v
+		from.Disk = nil
+		held = append(Subtract(held, []Resource{from}), v)
 	}
 	return offer(append(held, scalar("cpus", 4, "*"), scalar("mem", 4096, "*"), scalar("disk", 10000, "*"), ports("*", 32000, 32999))...)
 }
@@ -198,7 +202,7 @@ func TestReservePerProvider(t *testing.T) {
 	o := offer()
 	o.Resources[3].ProviderID = "local"
 	m := try(o, need(app(t, residentApp)))
-	if len(m.Operations) != 3 || len(m.Operations[1].Reserve) != 2 || m.Operations[1].Reserve[0].ProviderID != "local" || m.Operations[2].Create == nil {
+	if len(m.Operations) != 3 || len(m.Operations[1].Reserve) != 1 || m.Operations[1].Reserve[0].ProviderID != "local" || m.Operations[2].Create == nil {
 		t.Errorf("%+v", m.Operations)
 	}
 }
@@ -243,7 +247,7 @@ func TestReconcileReservations(t *testing.T) {
 				return
 			}
 			destroy, unreserve := got.Operations[0].Destroy, got.Operations[1].Unreserve
-			if len(destroy) != 1 || destroy[0].Disk.PersistenceID == "" || len(unreserve) != 5 {
+			if len(destroy) != 1 || destroy[0].Disk.PersistenceID == "" || len(unreserve) != 4 {
 				t.Errorf("%+v", got.Operations)
 			}
 			for _, r := range unreserve {
