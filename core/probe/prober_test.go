@@ -1,0 +1,159 @@
+package probe
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stadion/core/machine"
+)
+
+func target(t *testing.T, h http.HandlerFunc) machine.Probe {
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	u, _ := url.Parse(s.URL)
+	port, _ := strconv.Atoi(u.Port())
+	return machine.Probe{Instance: "i", Task: "t", Protocol: "HTTP", Host: u.Hostname(), Port: port, IntervalMs: 100, TimeoutMs: 300}
+}
+
+func start(t *testing.T, inFlight int) (*Prober, chan machine.Event) {
+	ch := make(chan machine.Event, 1000)
+	p := New(func(e machine.Event) { ch <- e }, inFlight)
+	t.Cleanup(p.Close)
+	return p, ch
+}
+
+func next(t *testing.T, ch chan machine.Event) machine.Event {
+	t.Helper()
+	select {
+	case e := <-ch:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no verdict")
+		return nil
+	}
+}
+
+// TestHealthVerdicts is the probe table of behaviour.md 8.2.
+func TestHealthVerdicts(t *testing.T) {
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	trickle := func(w http.ResponseWriter, r *http.Request) { // D-27: a trickling server times out
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte("."))
+			w.(http.Flusher).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := machine.Probe{Protocol: "TCP", Host: "127.0.0.1", Port: closed.Addr().(*net.TCPAddr).Port, TimeoutMs: 300}
+	_ = closed.Close()
+	tcp := target(t, status(200))
+	tcp.Protocol = "TCP"
+	for name, c := range map[string]struct {
+		probe machine.Probe
+		want  machine.Outcome
+		cause string
+	}{
+		"200":     {target(t, status(200)), machine.ProbeHealthy, ""},
+		"302":     {target(t, status(302)), machine.ProbeHealthy, ""},
+		"404":     {target(t, status(404)), machine.ProbeFailed, "404 Not Found"},
+		"500":     {target(t, status(500)), machine.ProbeFailed, "500 Internal Server Error"},
+		"trickle": {target(t, trickle), machine.ProbeFailed, "deadline exceeded"},
+		"tcp":     {tcp, machine.ProbeHealthy, ""},
+		"refused": {refused, machine.ProbeFailed, "ConnectException"},
+		"no host": {machine.Probe{Protocol: "HTTP", Port: 1, TimeoutMs: 300}, machine.ProbeFailed, "effective IP address"},
+		"no port": {machine.Probe{Protocol: "HTTP", Host: "127.0.0.1", TimeoutMs: 300}, machine.ProbeFailed, "effectivePort"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, ch := start(t, 0)
+			p.Apply([]machine.Probe{c.probe})
+			got := next(t, ch).(machine.HealthReport)
+			if got.Outcome != c.want || !strings.Contains(got.Cause, c.cause) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// TestReadiness: the wanted status makes ready, responses are preserved when asked for (behaviour.md 8.8, D-27).
+func TestReadiness(t *testing.T) {
+	x := target(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503); _, _ = w.Write([]byte("warming")) })
+	x.Readiness, x.Ready, x.Preserve = true, []int{200}, true
+	p, ch := start(t, 0)
+	p.Apply([]machine.Probe{x})
+	if r := next(t, ch).(machine.ReadinessReport); r.Ready || r.Status != 503 || r.Body != "warming" {
+		t.Errorf("got %+v", r)
+	}
+	x.Port = 0
+	p.Apply([]machine.Probe{x})
+	for {
+		r := next(t, ch).(machine.ReadinessReport)
+		if r.Status == 504 {
+			if r.Ready || !strings.HasPrefix(r.Body, "Marathon could not query") {
+				t.Errorf("got %+v", r)
+			}
+			break
+		}
+	}
+}
+
+// TestStopEndsAProbe: after a stop no verdict of the probe arrives.
+func TestStopEndsAProbe(t *testing.T) {
+	x := target(t, func(http.ResponseWriter, *http.Request) {})
+	p, ch := start(t, 0)
+	p.Apply([]machine.Probe{x})
+	next(t, ch)
+	p.Apply([]machine.Probe{{Stop: true, Instance: "i"}})
+	if p.Count() != 0 {
+		t.Fatal("the probe is still there")
+	}
+	other := x
+	other.Instance = "other"
+	for len(ch) > 0 {
+		<-ch
+	}
+	p.Apply([]machine.Probe{other})
+	for range 3 { // the other probe goes on; the stopped one is silent but for a verdict that was under way
+		if r := next(t, ch).(machine.HealthReport); r.Instance != "other" {
+			t.Errorf("verdict of a stopped probe: %+v", r)
+		}
+	}
+}
+
+// TestInFlightIsBounded fills the bound: with 3 places never more than 3 probes run at once.
+func TestInFlightIsBounded(t *testing.T) {
+	var now, most atomic.Int32
+	x := target(t, func(http.ResponseWriter, *http.Request) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(20 * time.Millisecond)
+		now.Add(-1)
+	})
+	x.TimeoutMs = 5000
+	p, ch := start(t, 3)
+	var list []machine.Probe
+	for n := range 30 {
+		y := x
+		y.Check, y.IntervalMs = n, 60000
+		list = append(list, y)
+	}
+	p.Apply(list)
+	for range 30 {
+		next(t, ch)
+	}
+	if most.Load() != 3 {
+		t.Errorf("%d probes at once, the bound is 3", most.Load())
+	}
+}
