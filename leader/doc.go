@@ -1,0 +1,19 @@
+/*
+Package leader elects the one process that may write, by an etcd lease, and tells everybody who it is. It is one of
+two packages that know the etcd client; the other is core/store.
+
+	candidate ──► lease (TTL) ──► key <prefix>/v1/leader/<lease> = host:port
+	                                │  the lowest create revision leads, the others wait for the one before them
+	                                ▼
+	              Term{Key, Rev} ──► the fence that each write of core/store compares
+	                   │
+	              Lost closes: lease expired, key removed, or resigned
+
+A lease alone is no licence to act (reliability.md 1.2): a process that was stopped for longer than its lease still
+believes in it. Therefore a Term carries its key and the key's create revision, and no write happens without them;
+Lost only makes the end quick. The create revision also numbers the terms: it only ever grows.
+
+Candidates with the same host:port are an error (behaviour.md 9.1). A process that was killed and comes back within its
+lease meets its own old key; so a twin is waited for as long as a lease can last before it counts as one.
+*/
+package leader

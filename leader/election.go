@@ -1,0 +1,279 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+// The defaults and bounds of an election.
+const (
+	DefaultPrefix  = "/marathon"
+	DefaultTTL     = 10 * time.Second
+	requestTimeout = 5 * time.Second        // one request to etcd
+	retryPause     = 500 * time.Millisecond // after an error
+	twinMargin     = 2 * time.Second        // a lease may outlive its TTL by this before etcd removes its keys
+)
+
+// ErrDuplicate says that another candidate uses the same identity.
+var ErrDuplicate = errors.New("another candidate has the same identity")
+
+// Options are the settings of an election; zero values mean the defaults.
+type Options struct {
+	Prefix string        // root of all keys, as in core/store
+	TTL    time.Duration // of the lease, whole seconds; etcd has a minimum of its own of about 2 s
+}
+
+// Election is the election below one prefix.
+type Election struct {
+	c   *clientv3.Client
+	dir string
+	ttl time.Duration
+
+	mu       sync.Mutex
+	identity string
+	known    bool
+	changed  chan struct{} // closed by the next change of identity
+}
+
+// New joins nothing yet.
+func New(c *clientv3.Client, o Options) *Election {
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	return &Election{c: c, dir: strings.TrimSuffix(o.Prefix, "/") + "/v1/leader/", ttl: max(o.TTL.Round(time.Second), time.Second),
+		changed: make(chan struct{})}
+}
+
+// Term is the time for which this process leads.
+type Term struct {
+	Key      string // with Rev: the fence of each write
+	Rev      int64  // create revision of Key; also the number of the term
+	Identity string
+
+	e       *Election
+	session *concurrency.Session
+	lost    chan struct{}
+	stop    context.CancelFunc
+}
+
+// Lost is closed when the lease has expired, the key is gone or the term was resigned.
+func (t *Term) Lost() <-chan struct{} { return t.lost }
+
+// Campaign waits until this process leads. identity is host:port as clients and standbys reach it. It tries on through
+// troubles of etcd until ctx ends; ErrDuplicate is final.
+func (e *Election) Campaign(ctx context.Context, identity string) (*Term, error) {
+	twinUntil := time.Now().Add(e.ttl + twinMargin)
+	for {
+		t, err := e.campaign(ctx, identity, twinUntil)
+		if err == nil {
+			return t, nil
+		}
+		if errors.Is(err, ErrDuplicate) {
+			return nil, fmt.Errorf("campaign as %s: %w", identity, err)
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("campaign as %s: %w", identity, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func (e *Election) campaign(ctx context.Context, identity string, twinUntil time.Time) (*Term, error) {
+	if err := e.awaitTwin(ctx, identity, twinUntil); err != nil {
+		return nil, err
+	}
+	session, err := e.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &Term{Identity: identity, e: e, session: session, lost: make(chan struct{}), Key: fmt.Sprintf("%s%x", e.dir, session.Lease())}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // without the lease there is no key to win with
+		select {
+		case <-session.Done():
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	if err = t.enter(waiting); err == nil {
+		err = t.awaitTurn(waiting)
+	}
+	if err != nil {
+		t.revoke(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	guarding, stop := context.WithCancel(e.c.Ctx())
+	t.stop = stop
+	go t.guard(guarding)
+	return t, nil
+}
+
+// session takes a lease and keeps it alive. The lease belongs to the client, not to ctx: a term outlives its campaign.
+func (e *Election) session(ctx context.Context) (*concurrency.Session, error) {
+	req, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	lease, err := e.c.Grant(req, int64(e.ttl/time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("lease of %v: %w", e.ttl, err)
+	}
+	s, err := concurrency.NewSession(e.c, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(e.ttl/time.Second)))
+	if err != nil {
+		return nil, fmt.Errorf("keep-alive of the lease: %w", err)
+	}
+	return s, nil
+}
+
+// enter writes the candidate's key.
+func (t *Term) enter(ctx context.Context) error {
+	req, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	resp, err := t.e.c.Txn(req).If(clientv3.Compare(clientv3.CreateRevision(t.Key), "=", 0)).
+		Then(clientv3.OpPut(t.Key, t.Identity, clientv3.WithLease(t.session.Lease()))).Commit()
+	if err != nil {
+		return fmt.Errorf("candidate key: %w", err)
+	}
+	if !resp.Succeeded {
+		return fmt.Errorf("candidate key %s exists", t.Key)
+	}
+	t.Rev = resp.Header.Revision
+	return nil
+}
+
+// awaitTurn waits until no older candidate is left, and makes sure that our own key still is.
+func (t *Term) awaitTurn(ctx context.Context) error {
+	for {
+		before, err := t.e.get(ctx, t.e.dir, append(clientv3.WithLastCreate(), clientv3.WithMaxCreateRev(t.Rev-1))...)
+		if err != nil {
+			return fmt.Errorf("candidates before us: %w", err)
+		}
+		if len(before.Kvs) == 0 {
+			own, err := t.e.get(ctx, t.Key)
+			if err != nil {
+				return fmt.Errorf("own key: %w", err)
+			}
+			if len(own.Kvs) == 0 || own.Kvs[0].CreateRevision != t.Rev {
+				return errors.New("the lease expired while waiting")
+			}
+			return nil
+		}
+		if err := t.e.awaitChange(ctx, string(before.Kvs[0].Key), before.Header.Revision+1); err != nil {
+			return fmt.Errorf("candidate before us: %w", err)
+		}
+	}
+}
+
+// guard closes lost when the lease or the key is gone.
+func (t *Term) guard(ctx context.Context) {
+	defer close(t.lost)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-t.session.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for ctx.Err() == nil {
+		own, err := t.e.get(ctx, t.Key)
+		if err == nil && (len(own.Kvs) == 0 || own.Kvs[0].CreateRevision != t.Rev) {
+			return
+		}
+		if err == nil {
+			err = t.e.awaitChange(ctx, t.Key, own.Header.Revision+1)
+		}
+		if err != nil {
+			select {
+			case <-time.After(retryPause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// Resign ends the term at once, so that another candidate need not wait for the lease to expire.
+func (t *Term) Resign(ctx context.Context) error {
+	req, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := t.e.c.Txn(req).If(clientv3.Compare(clientv3.CreateRevision(t.Key), "=", t.Rev)).Then(clientv3.OpDelete(t.Key)).Commit()
+	t.stop()
+	<-t.lost
+	t.revoke(ctx)
+	if err != nil {
+		return fmt.Errorf("resign: %w", err)
+	}
+	return nil
+}
+
+// revoke gives the lease back as well as it can; otherwise it expires.
+func (t *Term) revoke(ctx context.Context) {
+	t.session.Orphan()
+	req, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, _ = t.e.c.Revoke(req, t.session.Lease())
+}
+
+// awaitTwin waits for a candidate of the same identity to vanish, at most until a lease must have ended.
+func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Time) error {
+	for {
+		all, err := e.get(ctx, e.dir, clientv3.WithPrefix())
+		if err != nil {
+			return fmt.Errorf("other candidates: %w", err)
+		}
+		twin := ""
+		for _, kv := range all.Kvs {
+			if string(kv.Value) == identity {
+				twin = string(kv.Key)
+			}
+		}
+		if twin == "" {
+			return nil
+		}
+		if !time.Now().Before(until) {
+			return ErrDuplicate
+		}
+		limited, cancel := context.WithDeadline(ctx, until)
+		err = e.awaitChange(limited, twin, all.Header.Revision+1)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *Election) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return e.c.Get(ctx, key, opts...)
+}
+
+// awaitChange returns nil when something happened to the key since a revision, and an error when the watch broke; in
+// both cases the caller reads anew, so a compacted revision does no harm (F11).
+func (e *Election) awaitChange(ctx context.Context, key string, rev int64, opts ...clientv3.OpOption) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	for resp := range e.c.Watch(ctx, key, append(opts, clientv3.WithRev(rev))...) {
+		if err := resp.Err(); err != nil {
+			return fmt.Errorf("watch of %s: %w", key, err)
+		}
+		if len(resp.Events) > 0 {
+			return nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("watch of %s ended", key)
+}

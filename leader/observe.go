@@ -1,0 +1,68 @@
+package leader
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Observe keeps Current up to date until ctx ends. While etcd does not answer the last known leader stays for as long
+// as a lease lasts; then nobody is known to lead.
+func (e *Election) Observe(ctx context.Context) {
+	var away time.Time // since when etcd does not answer
+	for ctx.Err() == nil {
+		reading, stop := context.WithTimeout(ctx, e.ttl)
+		resp, err := e.get(reading, e.dir, clientv3.WithFirstCreate()...)
+		stop()
+		if err == nil {
+			away = time.Time{}
+			if len(resp.Kvs) > 0 {
+				e.set(string(resp.Kvs[0].Value), true)
+			} else {
+				e.set("", false)
+			}
+			// A watch is silent while the client is cut off, so it is left from time to time to see whether etcd is there.
+			limited, cancel := context.WithTimeout(ctx, e.ttl/2)
+			err = e.awaitChange(limited, e.dir, resp.Header.Revision+1, clientv3.WithPrefix())
+			cancel()
+			if err == nil || limited.Err() != nil {
+				continue
+			}
+		}
+		if away.IsZero() {
+			away = time.Now()
+		} else if time.Since(away) > e.ttl {
+			e.set("", false)
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Current is the identity of the leader, as last observed.
+func (e *Election) Current() (identity string, known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.identity, e.known
+}
+
+// Changed is closed when Current changes.
+func (e *Election) Changed() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.changed
+}
+
+func (e *Election) set(identity string, known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.identity == identity && e.known == known {
+		return
+	}
+	e.identity, e.known = identity, known
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
