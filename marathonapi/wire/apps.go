@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 
 	"stadion/core"
 )
@@ -21,7 +22,7 @@ func (c *Config) CreateApp(body []byte, tree core.Tree) (*core.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := tree.Spec(a.ID); ok {
+	if _, ok := appAt(tree, a.ID); ok {
 		return nil, &core.Error{Kind: core.Conflict, Message: fmt.Sprintf("An app with id [%s] already exists.", a.ID)}
 	}
 	return a, c.checkSize(a, len(body))
@@ -85,7 +86,7 @@ func (c *Config) canonical(d *draft, base core.PathID) error {
 	}
 	deps := make([]core.PathID, 0, len(d.legacy.Dependencies))
 	for i, text := range d.legacy.Dependencies {
-		id, err := core.ParsePath(text, base)
+		id, err := parseDependency(text, base)
 		if err != nil {
 			v.add(fmt.Sprintf("/dependencies(%d)", i), err.Error())
 		}
@@ -97,6 +98,23 @@ func (c *Config) canonical(d *draft, base core.PathID) error {
 	d.app.Dependencies = deps
 	c.translate(d)
 	return nil
+}
+
+// parseDependency resolves a dependency. Other than ids, dependencies that climb above the root stay there, as in
+// Marathon: "../../db" at the root is "/db". Published examples rely on it.
+func parseDependency(text string, base core.PathID) (core.PathID, error) {
+	if !strings.HasPrefix(text, "/") {
+		text = string(base) + "/" + text
+	}
+	var kept []string
+	for _, s := range strings.Split(text, "/") {
+		if s != ".." {
+			kept = append(kept, s)
+		} else if len(kept) > 0 {
+			kept = kept[:len(kept)-1]
+		}
+	}
+	return core.ParsePath("/"+strings.Join(kept, "/"), core.Root)
 }
 
 // finish merges a draft into an app and runs normalisation and all rules (stages 7 to 11).

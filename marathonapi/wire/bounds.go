@@ -42,7 +42,6 @@ var bounds = []struct {
 	{core.UpgradeStrategy{}, map[string]string{"MaximumOverCapacity": "min=0,max=1", "MinimumHealthCapacity": "min=0,max=1"}},
 	{core.UnreachableStrategy{}, map[string]string{"InactiveAfterSeconds": "min=0", "ExpungeAfterSeconds": "min=0"}},
 	{core.ExecutorResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=32", "Disk": "min=10"}},
-	{core.Limit{}, map[string]string{"Value": "min=0"}},
 	{core.Artifact{}, map[string]string{"URI": uriLength, "DestPath": "omitnil," + uriLength}},
 	{core.Container{}, map[string]string{"Volumes": "dive", "PortMappings": "dive"}},
 	{core.Docker{}, map[string]string{"Image": "min=1,max=1024", "Parameters": "dive"}},
@@ -84,6 +83,9 @@ func newChecker() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" { // types with a JSON form of their own have no tags
+			name = strings.ToLower(f.Name[:1]) + f.Name[1:]
+		}
 		return name
 	})
 	for word, re := range patterns {

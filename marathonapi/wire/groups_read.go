@@ -114,7 +114,7 @@ func (d *groupDraft) resolve(id core.PathID, v *violations) {
 		d.deps = []core.PathID{}
 	}
 	for i, t := range d.dependencies {
-		dep, err := core.ParsePath(t, id)
+		dep, err := parseDependency(t, id)
 		if err != nil {
 			v.add(d.place.field("dependencies").at(i).String(), err.Error())
 		}

@@ -18,6 +18,9 @@ var (
 		"MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER"}
 )
 
+// maxPort is the highest port.
+const maxPort = 65535
+
 // The providers of external volumes.
 const (
 	providerDVDI = "dvdi"
@@ -96,6 +99,14 @@ func readDiscoveryPort(o object) core.PortMapping {
 	p := core.PortMapping{ContainerPort: o.integer("number", 0), Labels: labels(o), Name: o.optText("name"),
 		Protocol: o.enum("protocol", "tcp", portProtocols)}
 	o.require("number")
+	switch n := p.ContainerPort; {
+	case n < 0:
+		o.fail("number", errMin)
+		p.ContainerPort = 0
+	case n > maxPort:
+		o.fail("number", errMax)
+		p.ContainerPort = 0
+	}
 	return p
 }
 

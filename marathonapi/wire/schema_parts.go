@@ -39,13 +39,11 @@ func readHealthCheck(o object) core.HealthCheck {
 	if c, ok := o.child("command"); ok {
 		h.Command = &core.CommandValue{Value: c.requiredText("value")}
 	}
-	switch h.Protocol {
-	case "HTTP", "HTTPS":
-		no := false
-		h.IgnoreHTTP1xx = &no
-		h.DelaySeconds = defaultDelay
-	case "TCP":
-		h.DelaySeconds = defaultDelay
+	if h.Protocol == "HTTP" || h.Protocol == "HTTPS" {
+		h.IgnoreHTTP1xx = ptr(false)
+	}
+	if h.ServerRun() && h.DelaySeconds >= 0 {
+		h.DelaySeconds = defaultDelay // a delay is for the executor only; a negative one is still a violation
 	}
 	if h.Protocol != protocolCommand {
 		h.IPProtocol = ip
@@ -203,7 +201,11 @@ func readLimit(o object, name string) *core.Limit {
 	if !o.has(name) {
 		return nil
 	}
-	return &core.Limit{Value: o.number(name, 0)}
+	l := &core.Limit{Value: o.number(name, 0)}
+	if l.Value < 0 {
+		o.fail(name, errMin)
+	}
+	return l
 }
 
 func readUpgradeStrategy(o object) core.UpgradeStrategy {
