@@ -97,7 +97,7 @@ func (p *preparer) ensureParents(id core.PathID) {
 			return
 		}
 		g := &core.Group{ID: id, Dependencies: []core.PathID{}, Version: p.stamp}
-		if id.Parent() == core.Root && id != core.Root {
+		if id.Parent() == core.Root {
 			enforce := p.flags.NewGroupEnforceRole
 			g.EnforceRole = &enforce
 		}

@@ -175,7 +175,7 @@ func TestServicePorts(t *testing.T) {
 		"mappings":                      {nil, bridge("/a", 0, 10001, 0), []int{10003, 10001, 10004}},
 		"posting 0 again keeps":         {host("/a", 10005, 10004), host("/a", 0, 0), []int{10005, 10004}},
 		"kept ones in old order":        {host("/a", 10005, 10004), host("/a", 10004, 0, 0), []int{10004, 10005, 10001}},
-		"ports outside are not kept":    {host("/a", 80, 10007), host("/a", 0, 0), []int{10007, 10001}},
+		"ports outside are not kept":    {host("/a", 80, 10010, 10007), host("/a", 0, 0), []int{10007, 10001}},
 		"from host to bridge":           {host("/a", 10005), bridge("/a", 0), []int{10005}},
 		"a shared explicit port stands": {nil, host("/a", 10000), []int{10000}},
 	} {

@@ -232,6 +232,34 @@ func TestUpgradeDetails(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	t.Run("12.2: killing unhealthy ones does not go faster than killing healthy ones", func(t *testing.T) {
+		k := newCluster(upgrade(4, 0.5, 0))
+		k.addMany(4, 1, core.Running)
+		k.sick["a.instance-00001"], k.sick["a.instance-00002"] = true, true
+		k.target.(*core.App).UpgradeStrategy.MinimumHealthCapacity = 0.25
+		if k.settle(core.ActionRestart); k.tally() != "old 3+1x new 0" {
+			t.Error(k.tally())
+		}
+	})
+	t.Run("when all new ones are good no old one is kept", func(t *testing.T) {
+		k := newCluster(upgrade(1, 1, 1))
+		k.addMany(3, 1, core.Running)
+		for _, i := range k.insts {
+			k.sick[i.ID] = true
+		}
+		k.add(2, core.Running)
+		if k.settle(core.ActionRestart); k.tally() != "old 0+3x new 1" {
+			t.Error(k.tally())
+		}
+	})
+	t.Run("D-03: of superfluous new ones those not ready go first", func(t *testing.T) {
+		k := newCluster(upgrade(2, 1, 1))
+		k.addMany(3, 2, core.Running)
+		k.unready["a.instance-00001"] = true
+		if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); !slices.Equal(d.Stop, []core.InstanceID{"a.instance-00001"}) {
+			t.Errorf("%+v", d)
+		}
+	})
 	t.Run("D-04: unborn instances are started, not done", func(t *testing.T) {
 		for _, c := range []core.Condition{core.Scheduled, core.Provisioned, core.Staging, core.Starting, core.Failed, core.Killing} {
 			k := newCluster(upgrade(1, 1, 1))

@@ -117,6 +117,18 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
+// A ladder of diamonds has more paths than could ever be walked one by one.
+func TestManyPaths(t *testing.T) {
+	var specs []core.RunSpec
+	for i := range 60 {
+		left, right := core.PathID(fmt.Sprintf("/l%02d", i+1)), core.PathID(fmt.Sprintf("/r%02d", i+1))
+		specs = append(specs, app(core.PathID(fmt.Sprintf("/l%02d", i)), "1", 1, left, right), app(core.PathID(fmt.Sprintf("/r%02d", i)), "1", 1, left, right))
+	}
+	if _, u := change(t, newTree(), put(specs...), 1); len(u.Steps) != 61 {
+		t.Errorf("%d steps", len(u.Steps))
+	}
+}
+
 // behaviour.md 2.4, D.10; force and delete are decided by the caller, from this list.
 func TestConflicts(t *testing.T) {
 	plan := func(id string, specs ...core.PathID) *core.Deployment {
