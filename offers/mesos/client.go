@@ -20,13 +20,12 @@ const (
 	streamIDHeader = "Mesos-Stream-Id"
 )
 
-// client speaks HTTP with masters: one kind of connection for streams, another for calls.
+// client speaks HTTP with masters: net/http for streams, raw connections for calls (pipeline).
 type client struct {
 	authorization string
 	tls           *tls.Config
 	dialer        *net.Dialer
 	streams       *http.Client
-	calls         *http.Client
 	timeout       time.Duration
 }
 
@@ -36,38 +35,27 @@ func newClient(c *Config) *client {
 		out.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Framework.Principal+":"+c.Secret))
 	}
 	noFollow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	transport := func() *http.Transport {
-		return &http.Transport{
-			DialContext: out.dialer.DialContext, TLSClientConfig: c.TLS.Clone(), DisableCompression: true,
-			TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: c.CallTimeout,
-			// HTTP/2 would mix calls and stream on one connection; Mesos speaks 1.1.
-			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-		}
-	}
-	stream := transport()
-	stream.DisableKeepAlives = true // the end of a stream is the end of its connection
-	call := transport()
-	call.MaxConnsPerHost = 1 // order: one call after the other on one connection
-	out.streams = &http.Client{Transport: stream, CheckRedirect: noFollow}
-	out.calls = &http.Client{Transport: call, CheckRedirect: noFollow}
+	out.streams = &http.Client{CheckRedirect: noFollow, Transport: &http.Transport{
+		DialContext: out.dialer.DialContext, TLSClientConfig: c.TLS.Clone(), DisableCompression: true,
+		TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: c.CallTimeout,
+		DisableKeepAlives: true, // the end of a stream is the end of its connection
+		// HTTP/2 would need other handling of lost streams; Mesos speaks 1.1.
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}}
 	return out
 }
 
 func (c *client) close() {
 	c.streams.CloseIdleConnections()
-	c.calls.CloseIdleConnections()
 }
 
-func (c *client) request(ctx context.Context, to *url.URL, body []byte, streamID string) (*http.Request, error) {
+func (c *client) request(ctx context.Context, to *url.URL, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", protobuf)
 	req.Header.Set("Accept", protobuf)
-	if streamID != "" {
-		req.Header.Set(streamIDHeader, streamID)
-	}
 	if c.authorization != "" {
 		req.Header.Set("Authorization", c.authorization)
 	}
@@ -81,7 +69,7 @@ func (c *client) subscribe(ctx context.Context, base string, body []byte) (*http
 		return nil, nil, fmt.Errorf("subscribe: the master address is no URL")
 	}
 	for hops := 0; ; hops++ {
-		req, err := c.request(ctx, to, body, "")
+		req, err := c.request(ctx, to, body)
 		if err != nil {
 			return nil, nil, fmt.Errorf("subscribe at %s: %w", to.Host, err)
 		}
@@ -113,24 +101,6 @@ func (c *client) subscribe(ctx context.Context, base string, body []byte) (*http
 	}
 }
 
-// call sends one call and waits for its answer.
-func (c *client) call(ctx context.Context, to *url.URL, body []byte, streamID string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := c.request(ctx, to, body, streamID)
-	if err != nil {
-		return err
-	}
-	resp, err := c.calls.Do(req)
-	if err != nil {
-		return err
-	}
-	if answer := checkAnswer(resp.StatusCode, errorText(resp)); answer != nil {
-		return answer
-	}
-	return nil
-}
-
 // errorText reads the body of an answer to its end, within a bound, so that the connection can be used again.
 func errorText(resp *http.Response) string {
 	defer closeBody(resp)
@@ -147,8 +117,8 @@ func errorText(resp *http.Response) string {
 // closeBody ends a response; there is nothing to do about an error of closing.
 func closeBody(resp *http.Response) { _ = resp.Body.Close() }
 
-// ackHead is the head of an ACKNOWLEDGE request up to the value of Content-Length.
-func (c *client) ackHead(to *url.URL, streamID string) []byte {
+// callHead is the head of the request of a call, up to the value of Content-Length.
+func (c *client) callHead(to *url.URL, streamID string) []byte {
 	var b strings.Builder
 	b.WriteString("POST " + to.RequestURI() + " HTTP/1.1\r\nHost: " + to.Host + "\r\nContent-Type: " + protobuf +
 		"\r\nAccept: " + protobuf + "\r\n" + streamIDHeader + ": " + streamID + "\r\n")
@@ -159,7 +129,7 @@ func (c *client) ackHead(to *url.URL, streamID string) []byte {
 	return []byte(b.String())
 }
 
-// dial opens a raw connection to a master, for pipelined acknowledgements.
+// dial opens a raw connection to a master, for pipelined calls.
 func (c *client) dial(ctx context.Context, to *url.URL) (net.Conn, error) {
 	address := to.Host
 	if to.Port() == "" {

@@ -30,6 +30,10 @@ const (
 	// ackConnections is how many connections carry acknowledgements, ackWindow how many are in flight on each.
 	ackConnections = 2
 	ackWindow      = 64
+	// callWindow is how many ordered calls are in flight on their one connection.
+	callWindow = 32
+	// maxBlindWrite is what is written without reading answers meanwhile; the buffers of a connection hold more.
+	maxBlindWrite = 32 << 10
 	// maxInterned bounds the agents remembered for sharing their values.
 	maxInterned = 1 << 17
 	// maxMessage bounds the message of a status update, in characters (behaviour 7.2).
@@ -42,6 +46,7 @@ const (
 	defaultCallTimeout  = 30 * time.Second
 	defaultStopTimeout  = 5 * time.Second
 	dialTimeout         = 10 * time.Second
+	idleTest            = 5 * time.Second // a connection idle for longer is tested before use
 	zkSessionTimeout    = 10 * time.Second
 	refusedOfferSeconds = 5.0
 	schedulerPath       = "/api/v1/scheduler"

@@ -75,12 +75,6 @@ func checkAnswer(status int, text string) *answerError {
 	return e
 }
 
-// notTaken reports whether an error proves that the master did not carry out the call.
-func notTaken(err error) bool {
-	var answer *answerError
-	return errors.As(err, &answer) && answer.status < 500
-}
-
 // roleRefusal reports whether a text of the master refuses roles: those it may not use, or that are malformed (D-49).
 func roleRefusal(text string) bool {
 	return strings.Contains(text, "Not authorized to use roles") || strings.Contains(text, "Authorization failure") ||

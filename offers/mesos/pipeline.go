@@ -5,103 +5,129 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
-
-	"stadion/offers"
 )
 
-// pipeline sends acknowledgements on one connection: a window of requests in one write, then their answers. One
-// HTTP request for each is what the API asks for; this way it costs no more than a few hundred bytes of copying.
+// pipeline sends calls on one connection: a window of requests in one write, then their answers. One HTTP request for
+// each call is what the API asks for; this way it costs little more than the copying. The master carries calls of one
+// connection out in their order.
 type pipeline struct {
 	client *client
 	to     *url.URL
 	head   []byte // of a request, up to the value of Content-Length
-	prefix []byte // of the body
 	conn   net.Conn
 	unhook func() bool
 	r      *bufio.Reader
 	buf    []byte
+	used   time.Time // when the connection was last known to stand
 }
 
-// ackOutcome counts what became of a window.
-type ackOutcome struct{ sent, refused int }
+// window is what is sent at once.
+type window struct {
+	n      int
+	size   func(i int) int                  // of the body of call i
+	body   func(b []byte, i int) []byte     // appends it
+	answer func(i int, answer *answerError) // told of every answer; nil is a call that was taken
+}
 
-// send sends a window. It tries a second time on a new connection when the first breaks: a repeated acknowledgement has
-// no effect. The error says that the stream is of no use any more.
-func (p *pipeline) send(ctx context.Context, window []offers.Acknowledge) (ackOutcome, error) {
-	var total ackOutcome
-	broken := 0
-	for len(window) > 0 {
-		done, err := p.attempt(ctx, window)
-		total.sent += done
-		window = window[done:]
-		if done > 0 {
-			broken = 0
-		}
-		var answer *answerError
-		switch {
-		case err == nil:
-		case errors.As(err, &answer) && answer.named == nil:
-			// Only this one was refused; what followed it on the connection is sent again.
-			total.refused++
-			window = window[1:]
-			p.close()
-		case errors.As(err, &answer):
-			p.close()
-			return total, fmt.Errorf("acknowledge: %w", err)
-		default:
-			p.close()
-			if broken++; broken > 1 || ctx.Err() != nil {
-				return total, fmt.Errorf("acknowledge: %w", err)
+// exchange sends a window and reads the answers; done of them came. The error is that of the connection, or else the
+// first answer that says that the stream is of no use.
+func (p *pipeline) exchange(ctx context.Context, w *window) (done int, err error) {
+	if err := p.connect(ctx); err != nil {
+		return 0, err
+	}
+	p.buf = p.buf[:0]
+	for i := range w.n {
+		p.buf = append(p.buf, p.head...)
+		p.buf = strconv.AppendInt(p.buf, int64(w.size(i)), 10)
+		p.buf = append(p.buf, "\r\n\r\n"...)
+		p.buf = w.body(p.buf, i)
+	}
+	written := make(chan error, 1)
+	if len(p.buf) > maxBlindWrite {
+		// Too much for the buffers of the connection: the answers must be read meanwhile, lest both sides wait.
+		conn, buf := p.conn, p.buf
+		go func() {
+			_, err := conn.Write(buf)
+			written <- err
+		}()
+	} else {
+		_, err := p.conn.Write(p.buf)
+		written <- err
+	}
+	done, stale, err := p.answers(w)
+	if err != nil {
+		p.close() // also wakes the writer
+	}
+	if e := <-written; err == nil && e != nil {
+		p.close()
+		err = e
+	}
+	if cap(p.buf) > keptFrame {
+		p.buf = nil
+	}
+	if stale != nil {
+		return done, stale
+	}
+	return done, err
+}
+
+// answers reads the answers of a window. stale is the first that ends the stream; the later ones are read all the same,
+// for whether a call was taken matters.
+func (p *pipeline) answers(w *window) (done int, stale, err error) {
+	for ; done < w.n; done++ {
+		if done%ackWindow == 0 {
+			if err := p.conn.SetDeadline(time.Now().Add(p.client.timeout)); err != nil {
+				return done, stale, err
 			}
 		}
+		status, text, ended, err := readAnswer(p.r)
+		if err != nil {
+			return done, stale, err
+		}
+		answer := checkAnswer(status, text)
+		if answer != nil && answer.named != nil && stale == nil {
+			stale = answer
+		}
+		w.answer(done, answer)
+		if ended {
+			p.close()
+			if done++; done < w.n {
+				return done, stale, io.ErrUnexpectedEOF
+			}
+			return done, stale, nil
+		}
 	}
-	return total, nil
+	p.used = time.Now()
+	return done, stale, nil
 }
 
-// attempt writes all of the window and reads the answers; done is the number of those that were taken.
-func (p *pipeline) attempt(ctx context.Context, window []offers.Acknowledge) (done int, err error) {
+// connect makes sure that there is a connection. One that was idle is tested, as the other side may have closed it.
+func (p *pipeline) connect(ctx context.Context) error {
+	if p.conn != nil && time.Since(p.used) > idleTest {
+		err := p.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if err == nil {
+			_, err = p.r.Peek(1)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			p.close()
+		}
+	}
 	if p.conn == nil {
 		conn, err := p.client.dial(ctx, p.to)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		p.conn, p.r = conn, bufio.NewReaderSize(conn, 16<<10)
 		p.unhook = context.AfterFunc(ctx, func() { _ = conn.Close() })
+		p.used = time.Now()
 	}
-	p.buf = p.buf[:0]
-	for i := range window {
-		p.buf = append(p.buf, p.head...)
-		p.buf = strconv.AppendInt(p.buf, int64(ackSize(p.prefix, &window[i])), 10)
-		p.buf = append(p.buf, "\r\n\r\n"...)
-		p.buf = appendAck(p.buf, p.prefix, &window[i])
-	}
-	if err := p.conn.SetDeadline(time.Now().Add(p.client.timeout)); err != nil {
-		return 0, err
-	}
-	if _, err := p.conn.Write(p.buf); err != nil {
-		return 0, err
-	}
-	for done < len(window) {
-		status, text, ended, err := readAnswer(p.r)
-		if err != nil {
-			return done, err
-		}
-		if answer := checkAnswer(status, text); answer != nil {
-			return done, answer
-		}
-		done++
-		if ended {
-			p.close()
-			return done, nil
-		}
-	}
-	return done, nil
+	return p.conn.SetDeadline(time.Now().Add(p.client.timeout))
 }
 
 func (p *pipeline) close() {

@@ -12,11 +12,8 @@ import (
 
 func (s *session) startSenders() {
 	s.senders.Go(s.sendOrdered)
-	head, prefix := s.d.client.ackHead(s.to, s.streamID), ackPrefix(s.who.id)
 	for range ackConnections {
-		s.senders.Go(func() {
-			s.sendAcks(&pipeline{client: s.d.client, to: s.to, head: head, prefix: prefix})
-		})
+		s.senders.Go(s.sendAcks)
 	}
 	// Senders that wait for work must notice the end of the stream.
 	context.AfterFunc(s.ctx, func() {
@@ -24,6 +21,10 @@ func (s *session) startSenders() {
 		s.changed.Broadcast()
 		s.mu.Unlock()
 	})
+}
+
+func (s *session) newPipeline() *pipeline {
+	return &pipeline{client: s.d.client, to: s.to, head: s.d.client.callHead(s.to, s.streamID)}
 }
 
 // enqueue takes calls for the stream; what it returns was not taken because the stream has ended.
@@ -50,18 +51,17 @@ func (s *session) enqueue(calls []offers.Call) (left []offers.Call) {
 	return left
 }
 
-// sendOrdered sends the calls of the ordered queue one after the other.
+// sendOrdered sends the calls of the ordered queue in their order.
 func (s *session) sendOrdered() {
+	p := s.newPipeline()
+	defer p.close()
 	for {
-		c, ok := s.nextCall()
-		if !ok {
+		calls := s.nextCalls()
+		if len(calls) == 0 {
 			return
 		}
-		err := s.sendCall(c)
-		s.mu.Lock()
-		s.busy--
-		s.changed.Broadcast()
-		s.mu.Unlock()
+		err := s.sendCalls(p, calls)
+		s.sent()
 		if err != nil {
 			s.fail(err)
 			return
@@ -69,71 +69,104 @@ func (s *session) sendOrdered() {
 	}
 }
 
-func (s *session) nextCall() (offers.Call, bool) {
+// nextCalls waits for calls; none come at the end of the stream. TEARDOWN comes alone.
+func (s *session) nextCalls() []offers.Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.ordered) == 0 && !s.over() {
 		s.changed.Wait()
 	}
 	if s.over() {
-		return nil, false
+		return nil
 	}
-	c := s.ordered[0]
-	s.ordered[0] = nil
-	s.ordered = s.ordered[1:]
+	n := 0
+	for n < len(s.ordered) && n < callWindow {
+		if _, last := s.ordered[n].(teardown); last && n > 0 {
+			break
+		}
+		n++
+	}
+	calls := append([]offers.Call(nil), s.ordered[:n]...)
+	clear(s.ordered[:n])
+	s.ordered = s.ordered[n:]
 	s.busy++
-	return c, true
+	return calls
+}
+
+// sent ends what nextCalls or nextAcks began.
+func (s *session) sent() {
+	s.mu.Lock()
+	s.busy--
+	s.changed.Broadcast()
+	s.mu.Unlock()
 }
 
 // over reports the end of the stream. s.mu is held.
 func (s *session) over() bool { return s.closed || s.ctx.Err() != nil }
 
-// sendCall sends one call. An error means that the stream is of no use any more.
-func (s *session) sendCall(c offers.Call) error {
-	var body []byte
-	var err error
+// sendCalls sends calls in one window. An error means that the stream is of no use any more.
+func (s *session) sendCalls(p *pipeline, calls []offers.Call) error {
+	if t, ok := calls[0].(teardown); ok {
+		return s.sendTeardown(t)
+	}
+	going, bodies := calls[:0], make([][]byte, 0, len(calls))
+	for _, c := range calls {
+		body, err := s.body(c)
+		switch {
+		case err != nil:
+			s.refused(c, fmt.Errorf("encode: %w", err))
+		case body != nil:
+			going, bodies = append(going, c), append(bodies, body)
+		}
+	}
+	if len(going) == 0 {
+		return nil
+	}
+	_, err := p.exchange(s.ctx, &window{
+		n:      len(going),
+		size:   func(i int) int { return len(bodies[i]) },
+		body:   func(b []byte, i int) []byte { return append(b, bodies[i]...) },
+		answer: func(i int, answer *answerError) { s.answered(going[i], answer) },
+	})
+	if err != nil {
+		return fmt.Errorf("send calls: %w", err)
+	}
+	return nil
+}
+
+// body encodes a call; nil is one that makes no sense any more.
+func (s *session) body(c offers.Call) ([]byte, error) {
 	switch c := c.(type) {
 	case offers.Accept:
 		if !s.take(c.OfferIDs, true) {
 			s.d.drop([]offers.Call{c}, "its offers did not come on this stream")
-			return nil
+			return nil, nil
 		}
-		body, err = s.encoder.encode(c)
 	case offers.Decline:
 		if !s.take(c.OfferIDs, false) {
 			s.d.counters.dropped.Add(1)
-			return nil
+			return nil, nil
 		}
-		body, err = s.encoder.encode(c)
 	case offers.UpdateFramework:
-		body, err = s.d.cfg.encodeUpdate(identity{id: s.who.id, roles: c.Roles, suppressed: c.Suppressed})
-	case teardown:
-		return s.sendTeardown(c)
-	default:
-		body, err = s.encoder.encode(c)
+		return s.d.cfg.encodeUpdate(identity{id: s.who.id, roles: c.Roles, suppressed: c.Suppressed})
 	}
-	if err != nil {
-		s.refused(c, fmt.Errorf("encode: %w", err))
-		return nil
+	return s.encoder.encode(c)
+}
+
+// answered takes the answer to a call.
+func (s *session) answered(c offers.Call, answer *answerError) {
+	switch {
+	case answer == nil:
+		if update, ok := c.(offers.UpdateFramework); ok {
+			s.d.mu.Lock()
+			s.d.accepted = update.Roles
+			s.d.mu.Unlock()
+		}
+	case answer.named == nil:
+		s.refused(c, answer)
+	case answer.status < 500: // it was certainly not carried out
+		s.d.drop([]offers.Call{c}, answer.Error())
 	}
-	err = s.d.client.call(s.ctx, s.to, body, s.streamID)
-	if update, ok := c.(offers.UpdateFramework); ok && err == nil {
-		s.d.mu.Lock()
-		s.d.accepted = update.Roles
-		s.d.mu.Unlock()
-	}
-	var answer *answerError
-	if errors.As(err, &answer) && answer.named == nil {
-		s.refused(c, err)
-		return nil
-	}
-	if a, ok := c.(offers.Accept); ok && notTaken(err) {
-		s.d.drop([]offers.Call{a}, err.Error())
-	}
-	if err != nil {
-		return fmt.Errorf("send %T: %w", c, err)
-	}
-	return nil
 }
 
 // take uses up offers. With all it does so only if every one came on this stream and is still open; else it does if
@@ -166,13 +199,12 @@ func (s *session) refused(c offers.Call, err error) {
 		d.report(launched(&c, "TASK_ERROR", "TASK_INVALID", "Launch was refused: "+err.Error(), d.now()))
 		// The offers are still held by this framework: give them back.
 		wait := refusedOfferSeconds
-		body, encodeErr := s.encoder.encode(offers.Decline{OfferIDs: c.OfferIDs, RefuseSeconds: &wait})
-		if encodeErr == nil {
-			encodeErr = d.client.call(s.ctx, s.to, body, s.streamID)
+		s.mu.Lock()
+		for _, id := range c.OfferIDs {
+			s.offered[id] = struct{}{}
 		}
-		if encodeErr != nil {
-			s.fail(fmt.Errorf("decline the offers of a refused launch: %w", encodeErr))
-		}
+		s.mu.Unlock()
+		s.enqueue([]offers.Call{offers.Decline{OfferIDs: c.OfferIDs, RefuseSeconds: &wait}})
 	case offers.UpdateFramework:
 		var answer *answerError
 		if errors.As(err, &answer) && roleRefusal(answer.text) {
@@ -182,21 +214,18 @@ func (s *session) refused(c offers.Call, err error) {
 }
 
 // sendAcks sends acknowledgements in windows.
-func (s *session) sendAcks(p *pipeline) {
+func (s *session) sendAcks() {
+	p := s.newPipeline()
 	defer p.close()
-	window := make([]offers.Acknowledge, 0, ackWindow)
+	prefix := ackPrefix(s.who.id)
+	acks := make([]offers.Acknowledge, 0, ackWindow)
 	for {
-		window = s.nextAcks(window[:0])
-		if len(window) == 0 {
+		acks = s.nextAcks(acks[:0])
+		if len(acks) == 0 {
 			return
 		}
-		out, err := p.send(s.ctx, window)
-		s.d.counters.acknowledged.Add(uint64(out.sent))
-		s.d.counters.refused.Add(uint64(out.refused))
-		s.mu.Lock()
-		s.busy--
-		s.changed.Broadcast()
-		s.mu.Unlock()
+		err := s.sendAckWindow(p, prefix, acks)
+		s.sent()
 		if err != nil {
 			s.fail(err)
 			return
@@ -204,22 +233,55 @@ func (s *session) sendAcks(p *pipeline) {
 	}
 }
 
+// sendAckWindow sends acknowledgements. When the connection breaks it tries what was not answered again on a new one,
+// as a repeated acknowledgement has no effect; it gives up when that brings no progress.
+func (s *session) sendAckWindow(p *pipeline, prefix []byte, acks []offers.Acknowledge) error {
+	w := window{
+		size: func(i int) int { return ackSize(prefix, &acks[i]) },
+		body: func(b []byte, i int) []byte { return appendAck(b, prefix, &acks[i]) },
+		answer: func(_ int, answer *answerError) {
+			if answer == nil {
+				s.d.counters.acknowledged.Add(1)
+			} else {
+				s.d.counters.refused.Add(1)
+			}
+		},
+	}
+	for idle := 0; ; {
+		w.n = len(acks)
+		done, err := p.exchange(s.ctx, &w)
+		if err == nil {
+			return nil
+		}
+		var answer *answerError
+		if done > 0 {
+			idle = 0
+		} else {
+			idle++
+		}
+		if errors.As(err, &answer) || idle > 1 || s.ctx.Err() != nil {
+			return fmt.Errorf("acknowledge: %w", err)
+		}
+		acks = acks[done:]
+	}
+}
+
 // nextAcks waits for acknowledgements; none come at the end of the stream.
-func (s *session) nextAcks(window []offers.Acknowledge) []offers.Acknowledge {
+func (s *session) nextAcks(acks []offers.Acknowledge) []offers.Acknowledge {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.acks) == 0 && !s.over() {
 		s.changed.Wait()
 	}
 	if s.over() {
-		return window
+		return acks
 	}
 	n := min(len(s.acks), ackWindow)
-	window = append(window, s.acks[:n]...)
+	acks = append(acks, s.acks[:n]...)
 	clear(s.acks[:n])
 	s.acks = s.acks[n:]
 	s.busy++
-	return window
+	return acks
 }
 
 // teardown ends the framework; done gets the outcome.
@@ -228,11 +290,25 @@ type teardown struct {
 	done chan error
 }
 
-// sendTeardown sends TEARDOWN. The master ends the stream before it answers, so the call must outlive the stream.
+// sendTeardown sends TEARDOWN on a connection of its own: the master ends the stream before it answers, and so this
+// call must outlive the stream.
 func (s *session) sendTeardown(t teardown) error {
+	p := s.newPipeline()
+	defer p.close()
 	body, err := encodeTeardown(s.who.id)
 	if err == nil {
-		err = s.d.client.call(s.d.ctx, s.to, body, s.streamID)
+		var refusal error
+		_, err = p.exchange(s.d.ctx, &window{
+			n: 1, size: func(int) int { return len(body) }, body: func(b []byte, _ int) []byte { return append(b, body...) },
+			answer: func(_ int, answer *answerError) {
+				if answer != nil {
+					refusal = answer
+				}
+			},
+		})
+		if err == nil {
+			err = refusal
+		}
 	}
 	t.done <- err
 	return err
