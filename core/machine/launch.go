@@ -12,6 +12,7 @@ import (
 
 const (
 	maxHeldOffers   = 20000 // offers waiting to be looked at; more are declined at once
+	problemEveryMs  = 60000 // a defect of matching one spec is logged at most this often
 	statsEveryMs    = 1000  // statistics of one spec are published at most this often
 	maxDelayedLook  = 256   // waiting instances of one spec looked at for one whose delay is over
 	offersPerSettle = 4000  // offers looked at in one batch when nothing matches
@@ -31,11 +32,12 @@ type launchQueue struct {
 type demand struct {
 	spec      core.PathID
 	role      string
-	needs     map[core.Timestamp]*offers.Need // by spec version; Instance is set per attempt
-	placed    bool                            // needs carry the placed instances
-	stats     state.QueueStats                // Funnel and LastOffers of this attempt
+	needs     map[core.Timestamp]*offers.Need   // by spec version; Instance is set per attempt
+	counts    map[core.Timestamp]*offers.Counts // placed instances per version, for specs with constraints
+	stats     state.QueueStats                  // Funnel and LastOffers of this attempt
 	dirty     bool
 	published core.Timestamp
+	warned    core.Timestamp // when a defect of matching was last logged
 }
 
 func (q *launchQueue) init() {}
@@ -46,7 +48,7 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 	wants := m.st.Counts(i.Spec).Waiting > 0
 	switch {
 	case wants && !in:
-		q.waiting.Set(i.Spec, &demand{spec: i.Spec, role: i.Role, needs: make(map[core.Timestamp]*offers.Need), dirty: true,
+		q.waiting.Set(i.Spec, &demand{spec: i.Spec, role: i.Role, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true,
 			stats: state.QueueStats{LastOffers: make(map[string]state.LastOffer)}})
 		q.ring = append(q.ring, i.Spec)
 		m.market.demand(m, i.Spec)
@@ -64,25 +66,39 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 			m.market.demand(m, i.Spec)
 			d.role = i.Role
 		}
-		if len(d.needs) > 0 && hasConstraints(d) {
-			d.placed = false
+		d.recount(i)
+	}
+}
+
+// counts tells whether an instance counts for constraints (behaviour.md 5.2.2; D-34: reserved ones do).
+func counts(i *core.Instance) bool {
+	return i.Agent != nil && !i.Condition.Lost() && (!i.Scheduled() || i.Reservation != nil)
+}
+
+// recount brings the tallies for constraints in line with an instance that changed.
+func (d *demand) recount(i *core.Instance) {
+	for _, c := range d.counts {
+		c.Remove(i.ID)
+		if counts(i) {
+			c.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
 		}
 	}
 }
 
-func hasConstraints(d *demand) bool {
-	for _, n := range d.needs {
-		if len(n.Spec.PlacementConstraints()) > 0 {
-			return true
+// leave takes a forgotten instance out of the tallies.
+func (q *launchQueue) leave(i *core.Instance) {
+	if d, ok := q.waiting.Get(i.Spec); ok {
+		for _, c := range d.counts {
+			c.Remove(i.ID)
 		}
 	}
-	return false
 }
 
 // stale makes the needs of a spec be built anew.
 func (q *launchQueue) stale(id core.PathID) {
 	if d, ok := q.waiting.Get(id); ok {
 		d.needs = make(map[core.Timestamp]*offers.Need)
+		d.counts = make(map[core.Timestamp]*offers.Counts)
 	}
 }
 
@@ -133,8 +149,12 @@ func (m *Machine) settleOffers() {
 
 // match asks each waiting spec in turn for launches on one offer, until nobody wants more of it.
 func (m *Machine) match(o *offers.Offer) []offers.Operation {
+	if ops := m.release(o); len(ops) > 0 {
+		return ops
+	}
 	q := &m.queue
 	left := o.Resources
+	refused := make(map[string][]offers.Reason) // classes that this offer does not fit
 	var ops []offers.Operation
 	for tried := 0; tried < len(q.ring) && len(ops) < m.cfg.Offers.MaxInstancesPerOffer && m.room(); {
 		if m.cfg.LaunchTokens > 0 && q.tokens == 0 {
@@ -146,7 +166,7 @@ func (m *Machine) match(o *offers.Offer) []offers.Operation {
 		id := q.ring[q.turn]
 		d, _ := q.waiting.Get(id)
 		before := len(q.ring)
-		taken, ok := m.tryLaunch(d, o, left)
+		taken, ok := m.tryLaunch(d, o, left, refused)
 		if !ok {
 			tried++
 			q.turn++
@@ -164,29 +184,69 @@ func (m *Machine) match(o *offers.Offer) []offers.Operation {
 }
 
 // tryLaunch matches one waiting instance of a spec against what is left of an offer.
-func (m *Machine) tryLaunch(d *demand, o *offers.Offer, left []offers.Resource) (offers.Match, bool) {
+// A no to one spec of a class is a no to all of it, as what is left of an offer only shrinks.
+func (m *Machine) tryLaunch(d *demand, o *offers.Offer, left []offers.Resource, refused map[string][]offers.Reason) (offers.Match, bool) {
 	i, need := m.candidate(d, o.Role)
 	if i == nil {
 		return offers.Match{}, false
 	}
+	if need.Compiled == nil {
+		need.Compiled = offers.Compile(need.Spec)
+	}
+	class := need.Compiled.Class()
+	if why, known := refused[class]; known && class != "" {
+		m.unused(d, o, why)
+		return offers.Match{}, false
+	}
 	need.Instance = i
 	res := offers.TryMatch(&m.cfg.Offers, m.now, m.rnd, o, left, need)
-	d.stats.Processed++
-	d.dirty = true
+	if res.Problem != "" && m.now >= d.warned+problemEveryMs {
+		d.warned = m.now
+		m.log(true, d.spec, "an offer of %s could not be matched: %s", o.Agent.Host, res.Problem)
+	}
 	if len(res.Operations) == 0 {
-		d.stats.Unused++
-		d.stats.LastUnused = m.now
-		if len(res.Reasons) > 0 {
-			d.stats.Funnel[res.Reasons[0]]++
+		if class != "" {
+			refused[class] = res.Reasons
 		}
-		if _, known := d.stats.LastOffers[o.Agent.ID]; known || len(d.stats.LastOffers) < state.MaxLastOffers {
-			d.stats.LastOffers[o.Agent.ID] = state.LastOffer{Offer: *o, Reasons: bytesOf(res.Reasons), At: m.now}
-		}
+		m.unused(d, o, res.Reasons)
 		return res, false
 	}
-	d.stats.LastUsed = m.now
-	m.place(i, o, res, need)
+	d.stats.Processed++
+	d.stats.LastUsed, d.dirty = m.now, true
+	m.place(i, o, res)
 	return res, true
+}
+
+// unused counts an offer that did not fit, under its first reason (behaviour.md 4.5).
+func (m *Machine) unused(d *demand, o *offers.Offer, why []offers.Reason) {
+	d.dirty = true
+	d.stats.Processed++
+	d.stats.Unused++
+	d.stats.LastUnused = m.now
+	if len(why) > 0 {
+		d.stats.Funnel[why[0]]++
+	}
+	if _, known := d.stats.LastOffers[o.Agent.ID]; known || len(d.stats.LastOffers) < state.MaxLastOffers {
+		d.stats.LastOffers[o.Agent.ID] = state.LastOffer{Offer: *o, Reasons: bytesOf(why), At: m.now}
+	}
+}
+
+// release frees reservations of ours that nobody owns any more; such an offer is used for nothing else (behaviour.md 5.7).
+func (m *Machine) release(o *offers.Offer) []offers.Operation {
+	c := offers.ReconcileReservations(&m.cfg.Offers, o, func(id string) offers.Owner {
+		i, ok := m.st.Instance(core.InstanceID(id))
+		if !ok {
+			return offers.Owner{}
+		}
+		_, exists := m.st.Spec(i.Spec)
+		return offers.Owner{Instance: i, SpecExists: exists}
+	})
+	for _, id := range c.Expunge {
+		if i, ok := m.st.Instance(id); ok {
+			m.expunge(i)
+		}
+	}
+	return c.Operations
 }
 
 func bytesOf(r []offers.Reason) []uint8 {
@@ -228,34 +288,28 @@ func (m *Machine) need(d *demand, i *core.Instance) (*offers.Need, bool) {
 			return nil, false
 		}
 		n = &offers.Need{Spec: spec, EnforceRole: m.enforces(i.Spec)}
+		n.Compiled = offers.Compile(spec)
 		d.needs[i.Version] = n
-		d.placed = false
-	}
-	if len(n.Spec.PlacementConstraints()) > 0 && !d.placed {
-		m.fillPlaced(d)
+		if len(spec.PlacementConstraints()) > 0 {
+			m.tally(d, i.Version, n)
+		}
 	}
 	return n, true
 }
 
-// fillPlaced collects the instances that count for constraints (behaviour.md 5.2.2, D-34).
-func (m *Machine) fillPlaced(d *demand) {
-	var placed []offers.Placed
+// tally counts the placed instances for the constraints of a need; from then on follow keeps the count.
+func (m *Machine) tally(d *demand, version core.Timestamp, n *offers.Need) {
+	n.Counts = offers.NewCounts(n.Compiled, nil)
+	d.counts[version] = n.Counts
 	for i := range m.st.InstancesOf(d.spec) {
-		if i.Agent == nil || i.Condition.Lost() || i.Scheduled() && i.Reservation == nil {
+		if !counts(i) {
 			continue
 		}
-		placed = append(placed, offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
-	}
-	first := 0
-	if len(placed) > 0 {
-		if s, ok := m.st.SpecAt(d.spec, placed[0].Version); ok {
-			first = s.InstanceCount()
+		n.Counts.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
+		if s, ok := m.st.SpecAt(d.spec, i.Version); ok && n.InstancesOfFirst == 0 {
+			n.InstancesOfFirst = s.InstanceCount()
 		}
 	}
-	for _, n := range d.needs {
-		n.Placed, n.InstancesOfFirst = placed, first
-	}
-	d.placed = true
 }
 
 // enforces tells whether the top-level group of a spec enforces its role.
@@ -265,7 +319,7 @@ func (m *Machine) enforces(id core.PathID) bool {
 }
 
 // place notes a launch or a reservation: the intent that must be durable before the ACCEPT goes out (R3).
-func (m *Machine) place(i *core.Instance, o *offers.Offer, res offers.Match, need *offers.Need) {
+func (m *Machine) place(i *core.Instance, o *offers.Offer, res offers.Match) {
 	c := i.Clone()
 	c.Agent = o.Agent
 	if res.Reservation != nil {

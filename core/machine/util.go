@@ -50,6 +50,7 @@ func (m *Machine) expunge(i *core.Instance) {
 	m.stopProbes(i)
 	m.st.RemoveInstance(i.ID)
 	m.queue.follow(m, i)
+	m.queue.leave(i)
 	m.starts.Delete(i.ID)
 	m.kills.forget(i.ID)
 	m.releases.Delete(i.ID)

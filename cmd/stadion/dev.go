@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// devRows are the flags of stadion dev beside those of the server.
+func devRows() []flagRow {
+	return []flagRow{
+		{"data_dir", "", text, kept, "dev", "directory of etcd, the sandboxes and the miniature's state; default: stadion/dev in the user's state directory"},
+		{"mesos_port", "0", number, kept, "dev", "port of the miniature Mesos; 0: any"},
+		{"agents", "1", number, kept, "dev", "agents the machine is divided into; 0: a cluster without offers"},
+		{"resources", "", text, kept, "dev", "resources of each agent, as for the Mesos agent; default: this machine's, divided"},
+		{"attributes", "", text, kept, "dev", "attributes of each agent, as for the Mesos agent; %d becomes the agent's number"},
+		{"simulated", "false", toggle, kept, "dev", "tasks are rows, no processes are started"},
+	}
+}
+
+const (
+	devTick     = 10  // milliseconds; one member needs no patience
+	devElection = 100 // milliseconds
+	devLease    = 2   // seconds
+	etcdStart   = 20 * time.Second
+)
+
+// runDev runs everything in one process until it is told to stop, then ends it in order: server, tasks, etcd.
+func runDev(ctx context.Context, f *flagSet) error {
+	log, err := newLogger(f.text("logging_level"))
+	if err != nil {
+		return err
+	}
+	dir, err := dataDir(f.text("data_dir"))
+	if err != nil {
+		return err
+	}
+	log.Info("state is kept in " + dir)
+	listener, err := listen(f)
+	if err != nil {
+		return err
+	}
+	etcd, endpoint, err := startEtcd(filepath.Join(dir, "etcd"))
+	if err != nil {
+		return exitWith(exitStoreUnreachable, "start the embedded etcd in %s: %w", dir, err)
+	}
+	defer etcd.Close()
+	cluster, err := startMinimesos(miniature{port: f.int("mesos_port"), agents: f.int("agents"), dir: filepath.Join(dir, "mesos"),
+		resources: f.text("resources"), attributes: f.text("attributes"), simulated: f.on("simulated"), log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cluster.Close(true) }()
+	log.Info("the miniature Mesos listens on http://" + cluster.Addr())
+	for name, value := range map[string]string{"etcd_endpoints": endpoint, "master": cluster.Addr()} {
+		if err := f.fs.Set(name, value); err != nil {
+			return err
+		}
+	}
+	if !f.given("hostname") {
+		if err := f.fs.Set("hostname", "127.0.0.1"); err != nil {
+			return err
+		}
+	}
+	if !f.given("etcd_lease_ttl") {
+		if err := f.fs.Set("etcd_lease_ttl", strconv.Itoa(devLease)); err != nil {
+			return err
+		}
+	}
+	o, err := readOptions(f)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, o, listener, log)
+}
+
+// dataDir is the given directory or one below the user's state directory, made when missing.
+func dataDir(given string) (string, error) {
+	dir := given
+	if dir == "" {
+		base := os.Getenv("XDG_STATE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", exitWith(exitFlag, "no state directory is known, set --data_dir: %w", err)
+			}
+			base = filepath.Join(home, ".local", "state")
+		}
+		dir = filepath.Join(base, "stadion", "dev")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", exitWith(exitFlag, "--data_dir: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", exitWith(exitFlag, "--data_dir: %w", err)
+	}
+	return dir, nil
+}
+
+// startEtcd runs one etcd member on free loopback ports, with real fsync.
+func startEtcd(dir string) (*embed.Etcd, string, error) {
+	client, err := freeURL()
+	if err != nil {
+		return nil, "", err
+	}
+	peer, err := freeURL()
+	if err != nil {
+		return nil, "", err
+	}
+	cfg := embed.NewConfig()
+	cfg.Name, cfg.Dir = "dev", dir
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
+	cfg.TickMs, cfg.ElectionMs = devTick, devElection
+	cfg.LogLevel = "error"
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	e, err := embed.StartEtcd(cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	select {
+	case <-e.Server.ReadyNotify():
+		return e, client.String(), nil
+	case err := <-e.Err():
+		e.Close()
+		return nil, "", err
+	case <-time.After(etcdStart):
+		e.Close()
+		return nil, "", fmt.Errorf("not ready after %s", etcdStart)
+	}
+}
+
+func freeURL() (url.URL, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return url.URL{}, err
+	}
+	defer l.Close()
+	return url.URL{Scheme: "http", Host: l.Addr().String()}, nil
+}

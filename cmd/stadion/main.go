@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stadion/offers/minimesos/agent"
+)
+
+// shimCommand is the hidden sub-command that the miniature's agents start tasks with.
+const shimCommand = "task-shim"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == shimCommand {
+		os.Exit(agent.ShimMain(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stadion:", err)
+	}
+	os.Exit(codeOf(err))
+}
+
+// rootCommand is the tree of sub-commands. Flags are parsed by our own table, so that their names, their environment
+// form and their errors are Marathon's.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{Use: "stadion", Short: "a drop-in replacement for Marathon", SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}}
+	root.AddCommand(
+		sub("server", "the server: schedules on Apache Mesos, keeps its state in etcd", serverRows(), runServer),
+		sub("dev", "everything on this machine: etcd, a miniature Mesos and the server", append(devRows(), serverRows()...), runDev),
+		sub("minimesos", "the miniature Mesos alone", minimesosRows(), runMinimesos),
+		&cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs,
+			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), versionText()) }},
+	)
+	return root
+}
+
+// sub makes a sub-command whose flags are the given rows.
+func sub(name, about string, rows []flagRow, run func(context.Context, *flagSet) error) *cobra.Command {
+	return &cobra.Command{Use: name, Short: about, DisableFlagParsing: true, RunE: func(c *cobra.Command, args []string) error {
+		f := newFlagSet(name, rows)
+		switch err := f.parse(args, os.Environ()); {
+		case errors.Is(err, pflag.ErrHelp):
+			usage(name, about, rows)
+			return nil
+		case err != nil:
+			return err
+		}
+		return run(c.Context(), f)
+	}}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"stadion/offers/minimesos"
+)
+
+// minimesosRows are the flags of stadion minimesos.
+func minimesosRows() []flagRow {
+	return []flagRow{
+		{"port", "5050", number, kept, "miniature", "port of the master on 127.0.0.1; 0: any"},
+		{"agents", "1", number, kept, "miniature", "number of agents; 0: a cluster without offers"},
+		{"work_dir", "", text, kept, "miniature", "directory of the master's state and the sandboxes; required"},
+		{"resources", "", text, kept, "miniature", "resources of each agent, as for the Mesos agent: cpus:4;mem:4096;disk:10000;ports:[31000-31999]; default: this machine's, divided"},
+		{"attributes", "", text, kept, "miniature", "attributes of each agent, as for the Mesos agent; %d becomes the agent's number"},
+		{"simulated", "false", toggle, kept, "miniature", "tasks are rows, no processes are started"},
+		{"logging_level", "info", text, kept, "miniature", "debug, info, warn or error"},
+	}
+}
+
+// runMinimesos runs the miniature until it is told to stop. Its tasks go on running, as those of a Mesos agent do, and
+// are found again by the next one with the same work_dir.
+func runMinimesos(ctx context.Context, f *flagSet) error {
+	log, err := newLogger(f.text("logging_level"))
+	if err != nil {
+		return err
+	}
+	dir := f.text("work_dir")
+	if dir == "" {
+		return exitWith(exitFlag, "flag --work_dir is required")
+	}
+	c, err := startMinimesos(miniature{port: f.int("port"), agents: f.int("agents"), dir: dir, resources: f.text("resources"),
+		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ready: http://%s\n", c.Addr())
+	<-ctx.Done()
+	return c.Close(false)
+}
+
+// miniature says how to start a miniature Mesos.
+type miniature struct {
+	port, agents          int
+	dir                   string
+	resources, attributes string
+	simulated             bool
+	log                   *zap.Logger
+}
+
+func startMinimesos(p miniature) (*minimesos.Cluster, error) {
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return nil, exitWith(exitFlag, "--work_dir: %w", err)
+	}
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		return nil, exitWith(exitFlag, "--work_dir: %w", err)
+	}
+	agents, err := agentConfigs(p, dir)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this binary: %w", err)
+	}
+	sugar := p.log.Named("minimesos").Sugar()
+	cfg := minimesos.Config{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Agents: agents, WorkDir: dir,
+		Helper: []string{self, shimCommand}, Log: sugar.Debugf}
+	if p.simulated {
+		cfg.Simulated = &minimesos.Simulation{}
+	}
+	c, err := minimesos.Start(cfg)
+	if err != nil {
+		return nil, exitWith(exitBind, "start the miniature Mesos: %w", err)
+	}
+	return c, nil
+}
+
+// agentConfigs divides this machine, or gives each agent what --resources says.
+func agentConfigs(p miniature, dir string) ([]minimesos.AgentConfig, error) {
+	var out []minimesos.AgentConfig
+	for n := range p.agents {
+		text := p.resources
+		if text == "" {
+			text = shareOfMachine(dir, n, p.agents)
+		}
+		res, err := minimesos.ParseResources(text, "*")
+		if err != nil {
+			return nil, exitWith(exitFlag, "invalid value of --resources: %w", err)
+		}
+		attrs, err := minimesos.ParseAttributes(strings.ReplaceAll(p.attributes, "%d", strconv.Itoa(n)))
+		if err != nil {
+			return nil, exitWith(exitFlag, "invalid value of --attributes: %w", err)
+		}
+		out = append(out, minimesos.AgentConfig{Hostname: "127.0.0.1", IP: "127.0.0.1", Resources: res, Attributes: attrs})
+	}
+	if len(out) > 1 { // loopback addresses stand for hosts, so that constraints on host names can be tried
+		for n := range out {
+			out[n].Hostname = fmt.Sprintf("127.0.%d.%d", n/250, n%250+1)
+			out[n].IP = out[n].Hostname
+		}
+	}
+	return out, nil
+}
+
+const (
+	portsFirst, portsLast = 31000, 32999 // host ports that all agents of the machine share
+	keepMemory            = 512          // MiB left to this process
+	portsLeast            = 10
+)
+
+// shareOfMachine is agent n's part of this machine in the syntax of --resources.
+func shareOfMachine(dir string, n, of int) string {
+	var fs syscall.Statfs_t
+	disk := uint64(10000)
+	if syscall.Statfs(dir, &fs) == nil {
+		disk = fs.Bavail * uint64(fs.Bsize) >> 20
+	}
+	var si syscall.Sysinfo_t
+	mem := uint64(4096)
+	if syscall.Sysinfo(&si) == nil {
+		mem = uint64(si.Totalram) * uint64(si.Unit) >> 20
+	}
+	if mem > 2*keepMemory {
+		mem -= keepMemory
+	}
+	ports := max((portsLast-portsFirst+1)/of, portsLeast)
+	first := portsFirst + n*ports
+	cpus := math.Floor(float64(runtime.NumCPU())/float64(of)*1000) / 1000
+	return fmt.Sprintf("cpus:%g;mem:%d;disk:%d;ports:[%d-%d]", cpus, mem/uint64(of), disk/uint64(of), first, min(first+ports-1, 65535))
+}
