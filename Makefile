@@ -1,0 +1,46 @@
+# make run    everything on this machine: etcd, a miniature Mesos with real processes, the API on :8080
+# make test   all tests; make lint: gofmt, go vet, staticcheck; make bench: the benchmarks; make build: bin/stadion
+GO      ?= go
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
+# Packages with goroutines run under the race detector as well.
+RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
+ARGS    ?=
+
+.PHONY: run build test test-race test-compat lint bench soak fuzz clean
+
+run: build
+	bin/stadion dev $(ARGS)
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/stadion ./cmd/stadion
+
+test: build test-race test-compat
+	$(GO) test ./...
+
+test-race:
+	$(GO) test -race $(RACY)
+
+test-compat: build
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./...
+
+lint:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	cd compat-tests && $(GO) vet ./...
+
+bench: build
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+# More seeds of the simulation than CI has time for.
+SEEDS ?= 20000
+soak:
+	$(GO) test ./core/simulation -seeds $(SEEDS) -timeout 12h -v
+
+fuzz:
+	$(GO) test ./marathonapi/wire -run '^$$' -fuzz . -fuzztime $(or $(FUZZTIME),10m)
+
+clean:
+	rm -rf bin
