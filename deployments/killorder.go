@@ -99,59 +99,57 @@ func KillOrder(live []*core.Instance, sel core.KillSelection, healthy func(*core
 	return out
 }
 
-// picker keeps the first n victims of all that are offered, without sorting the rest: a heap with the last victim on
-// top. So picking few of many costs one comparison each.
+// picker keeps the first n victims of all that are offered, without sorting the rest: once more than n were offered, a
+// heap with the last of them on top. So picking few of many costs one comparison each.
 type picker struct {
 	n    int
 	sel  core.KillSelection
-	heap []candidate
+	kept []candidate
+	heap bool
 }
 
 func newPicker(n int, sel core.KillSelection) *picker { return &picker{n: n, sel: sel} }
 
 func (p *picker) offer(c candidate) {
-	if len(p.heap) < p.n {
-		p.heap = append(p.heap, c)
-		p.up(len(p.heap) - 1)
+	switch {
+	case len(p.kept) < p.n:
+		p.kept = append(p.kept, c)
 		return
-	}
-	if p.n > 0 && compareVictims(c, p.heap[0], p.sel) < 0 {
-		p.heap[0] = c
-		p.down()
-	}
-}
-
-func (p *picker) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if compareVictims(p.heap[i], p.heap[parent], p.sel) <= 0 {
-			return
+	case p.n == 0:
+		return
+	case !p.heap:
+		for i := p.n/2 - 1; i >= 0; i-- {
+			p.down(i)
 		}
-		p.heap[i], p.heap[parent] = p.heap[parent], p.heap[i]
-		i = parent
+		p.heap = true
+	}
+	if compareVictims(c, p.kept[0], p.sel) < 0 {
+		p.kept[0] = c
+		p.down(0)
 	}
 }
 
-func (p *picker) down() {
-	for i := 0; ; {
+// down moves the entry at i to where it belongs below it.
+func (p *picker) down(i int) {
+	for {
 		last := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(p.heap); c++ {
-			if compareVictims(p.heap[c], p.heap[last], p.sel) > 0 {
+		for c := 2*i + 1; c <= 2*i+2 && c < len(p.kept); c++ {
+			if compareVictims(p.kept[c], p.kept[last], p.sel) > 0 {
 				last = c
 			}
 		}
 		if last == i {
 			return
 		}
-		p.heap[i], p.heap[last] = p.heap[last], p.heap[i]
+		p.kept[i], p.kept[last] = p.kept[last], p.kept[i]
 		i = last
 	}
 }
 
 // sorted empties the picker in the kill order.
 func (p *picker) sorted() []candidate {
-	out := p.heap
-	p.heap = nil
+	out := p.kept
+	p.kept, p.heap = nil, false
 	slices.SortFunc(out, func(a, b candidate) int { return compareVictims(a, b, p.sel) })
 	return out
 }

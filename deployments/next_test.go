@@ -208,6 +208,11 @@ func TestKillOrder(t *testing.T) {
 	at := func(n int, cond core.Condition, when core.Timestamp) *core.Instance {
 		return &core.Instance{ID: id(n), Condition: cond, ActiveSince: when, QueuedAt: when, Since: when, Tasks: []core.Task{{StagedAt: when}, {StagedAt: 1}}}
 	}
+	staged := func(n int, when core.Timestamp) *core.Instance {
+		i := at(n, core.Staging, when)
+		i.ActiveSince, i.Since, i.QueuedAt = 0, 1, 1
+		return i
+	}
 	for name, c := range map[string]struct {
 		is   []*core.Instance
 		sick int
@@ -218,7 +223,7 @@ func TestKillOrder(t *testing.T) {
 			at(6, core.Killing, 9), at(7, core.Provisioned, 9), at(8, core.Scheduled, 9), at(9, core.UnreachableInactive, 9), at(10, core.Failed, 9)}, 1, core.YoungestFirst, "8,10,7,6,5,9,4,3,1,2"},
 		"youngest":      {[]*core.Instance{at(1, core.Running, 5), at(2, core.Running, 7), at(3, core.Running, 6)}, 0, core.YoungestFirst, "2,3,1"},
 		"oldest":        {[]*core.Instance{at(1, core.Running, 5), at(2, core.Running, 7), at(3, core.Running, 6)}, 0, core.OldestFirst, "1,3,2"},
-		"staging":       {[]*core.Instance{at(1, core.Staging, 5), at(2, core.Staging, 7)}, 0, core.YoungestFirst, "2,1"},
+		"staging":       {[]*core.Instance{staged(1, 5), staged(2, 7)}, 0, core.YoungestFirst, "2,1"},
 		"starting":      {[]*core.Instance{at(1, core.Starting, 5), at(2, core.Starting, 7)}, 0, core.OldestFirst, "1,2"},
 		"scheduled":     {[]*core.Instance{at(1, core.Scheduled, 5), at(2, core.Scheduled, 7)}, 0, core.YoungestFirst, "2,1"},
 		"unset first":   {[]*core.Instance{at(1, core.Running, 5), at(2, core.Running, 0)}, 0, core.OldestFirst, "2,1"},

@@ -255,6 +255,8 @@ func TestResidentChanges(t *testing.T) {
 	podWith := func(f func(*core.Pod)) core.Change { p := residentPod("/p"); f(p); return put(p) }
 	forced := appWith(func(a *core.App) { a.Role = "s" })
 	forced.Force = true
+	reverted := appWith(func(a *core.App) { a.Role = "s" })
+	reverted.Rollback = true
 	for name, c := range map[string]struct {
 		ch   core.Change
 		text string // empty: accepted
@@ -270,6 +272,7 @@ func TestResidentChanges(t *testing.T) {
 		"becomes one":     {put(func() core.RunSpec { a := resident("/plain"); return a }()), volumesText},
 		"role":            {appWith(func(a *core.App) { a.Role = "s" }), "previous role, r. Only new instances will be allocated with the new role, s."},
 		"role, forced":    {forced, ""},
+		"role, reverted":  {reverted, ""},
 		"pod scale":       {podWith(func(p *core.Pod) { p.Scaling.Instances = 3 }), ""},
 		"pod volume":      {podWith(func(p *core.Pod) { p.Volumes[0].Persistent.Size = 1 }), podVolumesText},
 		"pod cpus":        {podWith(func(p *core.Pod) { p.Containers[0].Resources.CPUs = 2 }), "cpus cannot be updated"},

@@ -32,7 +32,7 @@ func nextRestart(v *SpecView) Decision {
 	d.Stop = r.free
 	kill := r.mayKill()
 	d.Start = r.mayStart()
-	held := r.hold > 0 && r.fresh >= r.hold && r.fresh < r.n
+	held := r.hold > 0 && r.fresh >= r.hold
 	if r.done() && len(d.Stop) == 0 {
 		d.Done = true
 		return d

@@ -339,6 +339,19 @@ func TestUpgradeWaiting(t *testing.T) {
 	}
 }
 
+// A hold set when there are more new instances already keeps only as many old ones as are still needed.
+func TestLateHold(t *testing.T) {
+	for _, c := range []struct{ old, fresh, stop int }{{1, 3, 1}, {2, 2, 1}, {1, 2, 0}} {
+		k := newCluster(upgrade(3, 0, 0))
+		k.hold = 1
+		k.addMany(c.old, 1, core.Running)
+		k.addMany(c.fresh, 2, core.Running)
+		if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); len(d.Stop) != c.stop || d.Start != 0 || d.Done {
+			t.Errorf("%+v: %+v", c, d)
+		}
+	}
+}
+
 // A canary starts Hold new instances, replaces as many old ones, and waits (extension).
 func TestHold(t *testing.T) {
 	for name, c := range map[string]struct {
