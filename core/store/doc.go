@@ -45,6 +45,6 @@ of definitions survive because versions are never rewritten.
 # The twin
 
 NewMemory is the same Store on a map instead of etcd: same keys, same codec, same redo log, with faults on demand
-before and after each transaction takes effect. It starts no goroutine and knows no clock.
+before and after each transaction takes effect, and without a clock.
 */
 package store

@@ -25,7 +25,7 @@ func each(t *testing.T, f func(t *testing.T, open func(Options) *Store)) {
 }
 
 // lead makes a leader key, as an election does.
-func lead(t *testing.T, c *clientv3.Client) Fence {
+func lead(t testing.TB, c *clientv3.Client) Fence {
 	t.Helper()
 	const key = "/marathon/v1/leader/test"
 	ctx := etcdtest.Context(t)
@@ -39,7 +39,7 @@ func lead(t *testing.T, c *clientv3.Client) Fence {
 	return Fence{key, resp.Header.Revision}
 }
 
-func load(t *testing.T, s *Store) *state.State {
+func load(t testing.TB, s *Store) *state.State {
 	t.Helper()
 	st, err := s.Load(etcdtest.Context(t))
 	if err != nil {
@@ -48,7 +48,7 @@ func load(t *testing.T, s *Store) *state.State {
 	return st
 }
 
-func commit(t *testing.T, s *Store, seq uint64, st *state.State) {
+func commit(t testing.TB, s *Store, seq uint64, st *state.State) {
 	t.Helper()
 	if err := s.Commit(etcdtest.Context(t), seq, st.Flush()); err != nil {
 		t.Fatal(err)

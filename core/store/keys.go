@@ -50,6 +50,7 @@ func fromSafe(s string) core.PathID {
 }
 
 // instanceName turns an instance id into <safe path>/<uuid>; the older form keeps its marker: <safe path>/marathon-<uuid>.
+// What is no instance id stays as it is.
 func instanceName(id string) string {
 	i := strings.LastIndexByte(id, '.')
 	if i < 0 {
@@ -59,7 +60,10 @@ func instanceName(id string) string {
 	if uuid, ok := strings.CutPrefix(rest, "instance-"); ok {
 		return spec + "/" + uuid
 	}
-	return spec + "/" + rest
+	if strings.HasPrefix(rest, "marathon-") {
+		return spec + "/" + rest
+	}
+	return id
 }
 
 func instanceID(name string) string {

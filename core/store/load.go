@@ -9,10 +9,11 @@ import (
 	"strings"
 	"sync"
 
+	"stadion/core"
 	"stadion/core/state"
 )
 
-// maxQuarantined bounds the reports of one load; rows beyond are only counted in the last one.
+// maxQuarantined bounds the reports of one load; rows beyond are left out all the same.
 const maxQuarantined = 1000
 
 // Load reads the whole state at one revision, after bringing an interrupted large batch to its end. Rows it cannot
@@ -236,7 +237,12 @@ func (l *loading) joinParts() {
 }
 
 func (s *Store) report(key string, err error) {
-	if len(s.quarantined) < maxQuarantined {
-		s.quarantined = append(s.quarantined, Quarantined{s.root + key, err})
+	if len(s.quarantined) >= maxQuarantined {
+		return
 	}
+	q := Quarantined{Key: s.root + key, Err: err}
+	if name, ok := strings.CutPrefix(key, dirInstances); ok {
+		q.Instance = core.InstanceID(instanceID(name))
+	}
+	s.quarantined = append(s.quarantined, q)
 }

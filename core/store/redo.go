@@ -23,8 +23,8 @@ type redoMarker struct {
 
 func redoChunk(seq uint64, n int) string { return fmt.Sprintf("%s%020d/%06d", dirRedo, seq, n) }
 
-// writeLarge commits a batch that does not fit into one transaction: first the log, then the commit point, then the
-// rows. Until the commit point nothing has happened; after it, Load would finish what is missing.
+// writeLarge commits a batch that does not fit into one transaction: first the log, with its last piece the commit
+// point, then the rows. Until the commit point nothing has happened; after it, Load would finish what is missing.
 func (s *Store) writeLarge(ctx context.Context, seq uint64, b *encoded) error {
 	log, err := pack(encodeOps(b.ops, len(s.root)))
 	if err != nil {
@@ -39,21 +39,19 @@ func (s *Store) writeLarge(ctx context.Context, seq uint64, b *encoded) error {
 	for n, p := range pieces {
 		stage = append(stage, op{opPut, s.root + redoChunk(seq, n), p})
 	}
-	done := false
-	for _, part := range s.chunks(stage) {
-		if done, err = s.advance(ctx, seq, part); err != nil {
+	// The commit point stands last. A log that fits into one transaction with it costs no further one.
+	stage = append(stage, op{opPut, s.root + keyRedo, marker}, op{opPut, s.root + keySeq, []byte(seqText(seq, s.fence.Rev))})
+	parts := s.chunks(stage)
+	if n := len(parts); n > 1 && len(parts[n-1]) == 1 { // marker and seq must not be parted
+		parts[n-2], parts[n-1] = parts[n-2][:len(parts[n-2])-1], stage[len(stage)-2:]
+	}
+	for _, part := range parts {
+		done, err := s.advance(ctx, seq, part)
+		if err != nil {
 			return fmt.Errorf("redo log: %w", err)
 		}
 		if done {
 			break
-		}
-	}
-	if !done {
-		if _, err := s.advance(ctx, seq, []op{
-			{opPut, s.root + keyRedo, marker},
-			{opPut, s.root + keySeq, []byte(seqText(seq, s.fence.Rev))},
-		}); err != nil {
-			return err
 		}
 	}
 	s.logged = &redoLog{seq, string(marker), b.ops}

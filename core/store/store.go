@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"stadion/core"
 	"stadion/core/state"
 )
 
@@ -34,6 +35,7 @@ const (
 	requestSlack     = 128 << 10             // for what a request carries besides its operations
 	DefaultTimeout   = 5 * time.Second       // one request
 	DefaultPageSize  = 1000                  // rows
+	CompactInterval  = 5 * time.Minute       // between two compactions
 	minTxnOps        = 4                     // below this etcd is not usable
 	minTxnBytes      = MaxValue + opOverhead // one part must fit
 	layoutVersion    = "1"                   // value of the schema key is {"version":1}
@@ -65,6 +67,8 @@ func (o Options) root() string { return strings.TrimSuffix(o.Prefix, "/") + "/v1
 type Quarantined struct {
 	Key string // full key
 	Err error
+	// Instance is the instance whose row it is, if any: its task may well be alive and is not to be killed as unknown.
+	Instance core.InstanceID
 }
 
 // Store writes and loads the rows of one leader's term. Load comes first. Its methods may be called from several
@@ -253,4 +257,20 @@ func (s *Store) Compact(ctx context.Context) error {
 	s.compacted = now
 	s.mu.Unlock()
 	return nil
+}
+
+// KeepCompact calls Compact every interval until ctx ends. Failures are reported and tried again at the next interval.
+func (s *Store) KeepCompact(ctx context.Context, every time.Duration, report func(error)) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if err := s.Compact(ctx); err != nil && ctx.Err() == nil {
+				report(err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
