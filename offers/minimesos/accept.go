@@ -192,9 +192,6 @@ func (x *acceptance) launchGroup(op *mesos.Offer_Operation) {
 		}
 		return
 	}
-	if ex.FrameworkID == nil {
-		ex.FrameworkID = &mesos.FrameworkID{Value: x.fw.id}
-	}
 	uses, execUses, text := x.checkGroup(ex, tasks)
 	if text != "" {
 		x.groupError(tasks, text)

@@ -64,7 +64,7 @@ func (m *master) admit(n *node) {
 	}
 	n.resendAll("")
 	n.resendOperations()
-	m.allocate(nil)
+	m.allocateSoon()
 }
 
 // adopt brings the master's tables in line with the tasks the agent has.

@@ -20,6 +20,9 @@ import (
 // patience is how long a test waits for an event before it fails.
 const patience = 10 * time.Second
 
+// client keeps enough connections for all goroutines of a test.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+
 // testCluster starts a cluster of simulated agents with quick timings.
 func testCluster(t *testing.T, agents int, change func(*Config)) *Cluster {
 	t.Helper()
@@ -127,8 +130,8 @@ func (f *testFramework) open(call *scheduler.Call) {
 	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Accept", kind)
-	http.DefaultClient.CloseIdleConnections() // those to a master that was restarted are dead
-	resp, err := http.DefaultClient.Do(req)
+	client.CloseIdleConnections() // those to a master that was restarted are dead
+	resp, err := client.Do(req)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -278,7 +281,7 @@ func post(t *testing.T, c *Cluster, path string, header http.Header, body string
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

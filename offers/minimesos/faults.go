@@ -1,6 +1,7 @@
 package minimesos
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -111,6 +112,50 @@ func (c *Cluster) ReturnAgent(hostname string) bool {
 		n.down = false
 		n.register()
 	}
+	return true
+}
+
+// RestartAgent kills an agent process and starts it again at once, as a crash and a
+// supervisor do: real tasks go on if the framework checkpoints and Config.Helper
+// is set. The agent is back when it returns.
+func (c *Cluster) RestartAgent(hostname string) error {
+	if !c.LoseAgent(hostname) {
+		return fmt.Errorf("no agent %s", hostname)
+	}
+	c.mu.Lock()
+	n := c.nodeByHost(hostname)
+	old, real := n.runner.(*processRunner)
+	c.mu.Unlock()
+	if real {
+		if err := old.close(false); err != nil {
+			return fmt.Errorf("stop agent %s: %w", hostname, err)
+		}
+		fresh, err := newProcessRunner(n)
+		if err != nil {
+			return fmt.Errorf("start agent %s: %w", hostname, err)
+		}
+		c.mu.Lock()
+		n.runner = fresh
+		c.mu.Unlock()
+		if err := fresh.recoverTasks(); err != nil {
+			return fmt.Errorf("recover agent %s: %w", hostname, err)
+		}
+	}
+	c.ReturnAgent(hostname)
+	return nil
+}
+
+// UnregisterAgent stops an agent as SIGUSR1 does: it says goodbye to the master and
+// its tasks are killed. ReturnAgent starts it again, with a new id.
+func (c *Cluster) UnregisterAgent(hostname string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodeByHost(hostname)
+	if n == nil || n.master() == nil {
+		return false
+	}
+	c.m.unregister(c.m.agents[n.id], "the agent unregistered")
+	n.down, n.id = true, ""
 	return true
 }
 

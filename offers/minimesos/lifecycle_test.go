@@ -219,3 +219,64 @@ func TestFairShare(t *testing.T) {
 		t.Error("the second framework gets nothing")
 	}
 }
+
+// Recording 25: SIGUSR1 loses the tasks even for a PARTITION_AWARE framework.
+func TestAgentUnregisters(t *testing.T) {
+	c := testCluster(t, 1, nil)
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.runTask("t1", o)
+	if !c.UnregisterAgent("agent1") {
+		t.Fatal("agent is not known")
+	}
+	if st := f.update("t1", mesos.TASK_LOST); st.GetMessage() != "Agent agent1 removed: the agent unregistered" {
+		t.Errorf("lost: %q", st.GetMessage())
+	}
+	f.seek("FAILURE", isEvent(scheduler.Event_FAILURE))
+	f.reconcile("t1", &o.AgentID)
+	f.update("t1", mesos.TASK_UNKNOWN)
+	c.ReturnAgent("agent1")
+	if back := f.offers()[0]; back.AgentID.Value == o.AgentID.Value {
+		t.Error("the agent kept its id")
+	}
+}
+
+// Recording 03: a framework of the old kind sees roles instead of allocations and reservations.
+func TestOldFramework(t *testing.T) {
+	c := testCluster(t, 1, func(cfg *Config) {
+		extra, err := ParseResources("cpus(web):1;mem(web):256", "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Agents[0].Resources = append(cfg.Agents[0].Resources, extra...)
+	})
+	f := newFramework(t, c)
+	role := "web"
+	f.info.Roles, f.info.Role, f.info.Capabilities = nil, &role, nil
+	f.subscribe()
+	o := f.offers()[0]
+	roles := map[string]float64{}
+	for i := range o.Resources {
+		r := &o.Resources[i]
+		if r.AllocationInfo != nil || len(r.Reservations) > 0 {
+			t.Errorf("resource %s", appendJSON(nil, r))
+		}
+		roles[r.GetRole()] += r.GetScalar().GetValue()
+	}
+	if o.AllocationInfo != nil || roles["web"] != 257 || roles["*"] != 14100 {
+		t.Errorf("offer %s", appendJSON(nil, &o))
+	}
+	task := testTask("t1", &o, 1)
+	task.Resources[0].Role = &role
+	f.accept([]mesos.Offer{o}, launchOp(task))
+	f.update("t1", mesos.TASK_RUNNING)
+	f.reconcile("nosuch", nil)
+	f.update("nosuch", mesos.TASK_LOST)
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "t1"}}})
+	f.seek("no TASK_KILLING", func(ev *scheduler.Event) bool {
+		if ev.Type == scheduler.Event_UPDATE && ev.Update.Status.GetState() == mesos.TASK_KILLING {
+			t.Error("TASK_KILLING without the capability")
+		}
+		return ev.Type == scheduler.Event_UPDATE && ev.Update.Status.GetState() == mesos.TASK_KILLED
+	})
+}

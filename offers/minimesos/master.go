@@ -30,6 +30,7 @@ type master struct {
 	nextFw     int
 	nextOffer  int
 	round      *timer
+	soon       *timer // an allocation that an event asked for
 	rounds     uint64
 	recovering *timer // until agents of the registry have come back
 	absent     map[string]bool
@@ -190,6 +191,19 @@ func (m *master) scheduleRound() {
 	})
 }
 
+// allocateSoon makes offers behind the events that are being handled; many agents
+// that come at once cost one allocation.
+func (m *master) allocateSoon() {
+	if m.soon == nil {
+		m.soon = m.c.timers.after(0, func() {
+			m.soon = nil
+			if m.c.m == m {
+				m.allocate(nil)
+			}
+		})
+	}
+}
+
 // stop ends this life of the master: all streams are cut.
 func (m *master) stop() {
 	m.c.timers.stop(m.round)
@@ -212,6 +226,10 @@ func (m *master) subscribe(s *stream, call *scheduler.Call, wide *wideCall, prin
 	info := call.Subscribe.FrameworkInfo
 	suppressed := call.Subscribe.SuppressedRoles
 	text := validateFramework(info, suppressed, wide)
+	info = cloneFramework(info)
+	if principal != "" && info.Principal == nil {
+		info.Principal = &principal
+	}
 	var fw *framework
 	if info.ID != nil && text == "" {
 		fw = m.frameworks[info.ID.Value]
@@ -224,10 +242,6 @@ func (m *master) subscribe(s *stream, call *scheduler.Call, wide *wideCall, prin
 	if text != "" {
 		s.fail(text)
 		return nil
-	}
-	info = cloneFramework(info)
-	if principal != "" && info.Principal == nil {
-		info.Principal = &principal
 	}
 	back := fw != nil
 	if fw == nil {

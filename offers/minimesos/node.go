@@ -30,13 +30,14 @@ type taskKey struct{ framework, task string }
 // reservations and volumes, frameworks, tasks, and the update streams. It
 // outlives masters.
 type node struct {
-	c      *Cluster
-	cfg    AgentConfig
-	index  int
-	port   int32
-	dir    string
-	runner runner
-	server *http.Server // of agents with real processes
+	c       *Cluster
+	cfg     AgentConfig
+	index   int
+	port    int32
+	dir     string
+	runner  runner
+	server  *http.Server // of agents with real processes, as is updates
+	updates *updateLog
 
 	id         string // given by the first master, "" before; a new one after the agent was given up
 	down       bool   // the agent process is gone or cut off
@@ -158,6 +159,7 @@ func (n *node) emit(fid string, st *mesos.TaskStatus) {
 	}
 	t.state, t.last = st.GetState(), st
 	t.updates = append(t.updates, st)
+	n.logUpdate(key, st)
 	if terminal(t.state) && t.executor == nil {
 		n.linger(key)
 	}
@@ -229,6 +231,7 @@ func (n *node) acknowledge(fid, task string, uuid []byte) {
 	}
 	done := t.updates[0]
 	t.updates = t.updates[1:]
+	n.logUpdate(key, nil)
 	t.retry = 0
 	n.c.timers.stop(t.resend)
 	t.resend = nil
@@ -253,12 +256,21 @@ func (n *node) addTask(fw *mesos.FrameworkInfo, key taskKey, t *nodeTask) {
 	n.tasks[key] = t
 }
 
-// removeTask drops a task and, with its last one, the framework.
+// removeTask drops a task with its open updates.
 func (n *node) removeTask(key taskKey) {
-	if n.tasks[key] == nil {
+	t := n.tasks[key]
+	if t == nil {
 		return
 	}
-	n.c.timers.stop(n.tasks[key].resend)
+	n.c.timers.stop(t.resend)
+	for range t.updates {
+		n.logUpdate(key, nil)
+	}
+	n.dropTask(key)
+}
+
+// dropTask takes a task out of the table and, with its last one, the framework.
+func (n *node) dropTask(key taskKey) {
 	delete(n.tasks, key)
 	if f := n.frameworks[key.framework]; f != nil {
 		if f.tasks--; f.tasks == 0 {

@@ -15,8 +15,8 @@ import (
 
 func get(t *testing.T, c *Cluster, path string) (int, string, http.Header) {
 	t.Helper()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Get("http://" + c.Addr() + path)
+	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := plain.Get("http://" + c.Addr() + path)
 	if err != nil {
 		t.Fatal(err)
 	}

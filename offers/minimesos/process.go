@@ -53,37 +53,64 @@ func newProcessRunner(n *node) (*processRunner, error) {
 	return r, nil
 }
 
-// recover takes over what an earlier agent on the same directory has left running.
+// recover takes over what an earlier agent on the same directory has left: tasks
+// that still run, and updates that were not acknowledged.
 func (r *processRunner) recover() error {
+	log, open, err := openUpdates(r.n.dir)
+	if err != nil {
+		return err
+	}
+	r.n.c.mu.Lock()
+	r.n.updates = log
+	r.adoptUpdates(open)
+	r.n.c.mu.Unlock()
+	return r.recoverTasks()
+}
+
+// recoverTasks lets the agent look for its tasks and enters those that run.
+func (r *processRunner) recoverTasks() error {
 	running, err := r.agent.Recover()
 	if err != nil {
 		return err
 	}
-	n := r.n
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
+	r.n.c.mu.Lock()
+	defer r.n.c.mu.Unlock()
 	for i := range running {
-		t := &running[i]
-		key := taskKey{t.FrameworkID, t.Task.TaskID.Value}
-		role := "*"
-		if len(t.Task.Resources) > 0 && t.Task.Resources[0].AllocationInfo != nil {
-			role = t.Task.Resources[0].AllocationInfo.GetRole()
-		}
-		nt := &nodeTask{info: &t.Task, executor: t.Executor, uses: n.c.ids.bagOf(t.Task.Resources), role: role, state: t.State}
-		if t.Status.State != nil {
-			st := t.Status
-			st.AgentID = &mesos.AgentID{Value: n.id}
-			nt.last = &st
-		}
-		fw := t.Framework
-		fw.ID = &mesos.FrameworkID{Value: t.FrameworkID}
-		if had := n.tasks[key]; had != nil { // it has ended since Recover looked
-			nt.updates, nt.state, nt.last = had.updates, had.state, had.last
-			n.removeTask(key)
-		}
-		n.addTask(&fw, key, nt)
+		r.adoptTask(&running[i])
 	}
 	return nil
+}
+
+// adoptUpdates enters open updates of an earlier process. What else there was of
+// their tasks is known only if they still run.
+func (r *processRunner) adoptUpdates(open map[taskKey][]*mesos.TaskStatus) {
+	for key, list := range open {
+		last := list[len(list)-1]
+		r.n.tasks[key] = &nodeTask{info: &mesos.TaskInfo{TaskID: last.TaskID}, role: "*",
+			state: last.GetState(), last: last, updates: list}
+	}
+}
+
+func (r *processRunner) adoptTask(t *processes.RunningTask) {
+	n := r.n
+	key := taskKey{t.FrameworkID, t.Task.TaskID.Value}
+	role := "*"
+	if len(t.Task.Resources) > 0 && t.Task.Resources[0].AllocationInfo != nil {
+		role = t.Task.Resources[0].AllocationInfo.GetRole()
+	}
+	nt := &nodeTask{info: &t.Task, executor: t.Executor, uses: n.c.ids.bagOf(t.Task.Resources), role: role, state: t.State}
+	if t.Status.State != nil {
+		st := t.Status
+		st.AgentID = &mesos.AgentID{Value: n.id}
+		nt.last = &st
+	}
+	if had := n.tasks[key]; had != nil { // with open updates, or ended since Recover looked
+		nt.updates, nt.state, nt.last, nt.resend = had.updates, had.state, had.last, had.resend
+		n.dropTask(key)
+	}
+	fw := t.Framework
+	fw.ID = &mesos.FrameworkID{Value: t.FrameworkID}
+	n.addTask(&fw, key, nt)
 }
 
 // emitted takes a status from the agent, on one of its goroutines.

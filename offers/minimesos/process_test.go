@@ -10,6 +10,8 @@ import (
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
+
+	processes "stadion/offers/minimesos/agent"
 )
 
 func processCluster(t *testing.T) *Cluster {
@@ -79,4 +81,92 @@ func TestCloseKills(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+const shimCommand = "minimesos-test-shim"
+
+// TestMain lets the test binary be the task shim.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == shimCommand {
+		os.Exit(processes.ShimMain(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// A cluster that is started again on its WorkDir has the agents, the tasks that
+// still run, the reservations and the updates nobody has acknowledged.
+func TestClusterRestartOnWorkDir(t *testing.T) {
+	dir := t.TempDir()
+	start := func() *Cluster {
+		return testCluster(t, 1, func(cfg *Config) {
+			cfg.Simulated, cfg.WorkDir, cfg.Helper = nil, dir, []string{os.Args[0], shimCommand}
+		})
+	}
+	c := start()
+	f := newFramework(t, c, "web")
+	f.autoAk = false
+	f.subscribe()
+	o := f.offers()[0]
+	reserved := reserveOp("web", scalar("mem", 100))
+	f.accept([]mesos.Offer{o}, reserved, launchOp(shellTask("long", &o, "sleep 1000"), shellTask("short", &o, "true")))
+	finished := func() bool {
+		for _, v := range c.Tasks() {
+			if v.ID == "short" {
+				return v.State == mesos.TASK_FINISHED
+			}
+		}
+		return false
+	}
+	f.seekFile(finished)
+	f.acknowledge(f.update("long", mesos.TASK_STARTING))
+	f.acknowledge(f.update("long", mesos.TASK_RUNNING))
+	if err := c.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	c = start()
+	f.c, f.autoAk = c, true
+	f.subscribe()
+	var back mesos.Offer
+	ended := false
+	f.seek("the open update and an offer", func(ev *scheduler.Event) bool {
+		if ev.Type == scheduler.Event_OFFERS {
+			back = ev.Offers.Offers[0]
+		}
+		ended = ended || ev.Type == scheduler.Event_UPDATE && ev.Update.Status.TaskID.Value == "short" &&
+			ev.Update.Status.GetState() == mesos.TASK_FINISHED
+		return ended && back.Hostname != ""
+	})
+	if back.AgentID.Value != o.AgentID.Value {
+		t.Errorf("agent %s became %s", o.AgentID.Value, back.AgentID.Value)
+	}
+	if cpus := c.ids.bagOf(back.Resources).scalar("cpus"); cpus != 3900 {
+		t.Errorf("offered %d thousandths of a cpu, want 3900", cpus)
+	}
+	found := false
+	for i := range back.Resources {
+		found = found || len(back.Resources[i].Reservations) > 0 && back.Resources[i].Scalar.GetValue() == 100
+	}
+	if !found {
+		t.Errorf("the reservation is gone: %s", appendJSON(nil, &back))
+	}
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "long"}}})
+	f.update("long", mesos.TASK_KILLED)
+}
+
+// Recording 25: a checkpointing framework hears nothing of a restarted agent.
+func TestAgentRestart(t *testing.T) {
+	c := testCluster(t, 1, func(cfg *Config) {
+		cfg.Simulated, cfg.Helper = nil, []string{os.Args[0], shimCommand}
+	})
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.accept([]mesos.Offer{o}, launchOp(shellTask("long", &o, "sleep 1000")))
+	f.update("long", mesos.TASK_RUNNING)
+	if err := c.RestartAgent("agent1"); err != nil {
+		t.Fatal(err)
+	}
+	f.reconcile("long", nil)
+	f.update("long", mesos.TASK_RUNNING)
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "long"}}})
+	f.update("long", mesos.TASK_KILLED)
 }

@@ -122,6 +122,9 @@ func (m *master) reconcile(fw *framework, call *scheduler.Call_Reconcile) {
 // latest is the answer of a reconciliation for a task the master has.
 func (m *master) latest(t *task) *mesos.TaskStatus {
 	st := masterStatus(t.id, t.agent.id, t.state, mesos.REASON_RECONCILIATION, "Reconciliation: Latest task state")
+	if t.executor != "" {
+		st.ExecutorID = &mesos.ExecutorID{Value: t.executor}
+	}
 	if t.last != nil {
 		st.Healthy, st.CheckStatus = t.last.Healthy, t.last.CheckStatus
 		st.ContainerStatus, st.Labels, st.Data = t.last.ContainerStatus, t.last.Labels, t.last.Data

@@ -56,7 +56,7 @@ func (x *acceptance) checkTask(info *mesos.TaskInfo) string {
 	if text := validateID(info.TaskID.Value); text != "" {
 		return text
 	}
-	if x.fw.tasks[info.TaskID.Value] != nil || x.fw.unreachable[info.TaskID.Value] != nil {
+	if x.fw.tasks[info.TaskID.Value] != nil {
 		return "Task has duplicate ID: " + info.TaskID.Value
 	}
 	if info.AgentID.Value != x.agent.id {
