@@ -1,0 +1,158 @@
+package mesosproto
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	agentCount     = 2
+	agentResources = "cpus:4;mem:4096;disk:10000;ports:[31000-31499]"
+	// sideBySide is how many tests run at once. They mostly wait, so more than cores.
+	sideBySide   = 14
+	startTimeout = 20 * time.Second
+)
+
+var (
+	realURL = strings.TrimSuffix(os.Getenv("MESOS_URL"), "/")
+	turn    sync.Mutex // held by the test that uses the real master
+	binary  struct {
+		sync.Once
+		path, dir string
+		err       error
+	}
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", fmt.Sprint(sideBySide)); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if binary.dir != "" {
+		if err := os.RemoveAll(binary.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
+
+// stadionBinary builds the parent module's command once.
+func stadionBinary() (string, error) {
+	binary.Do(func() {
+		if binary.path = os.Getenv("STADION_BINARY"); binary.path != "" {
+			return
+		}
+		if binary.dir, binary.err = os.MkdirTemp("", "stadion-compat-"); binary.err != nil {
+			return
+		}
+		binary.path = filepath.Join(binary.dir, "stadion")
+		build := exec.Command("go", "build", "-o", binary.path, "./cmd/stadion")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("build the stadion binary: %w\n%s", err, out)
+		}
+	})
+	return binary.path, binary.err
+}
+
+// master is what a test talks to: the real one, or a miniature of the test's own.
+type master struct {
+	t    *testing.T
+	url  string
+	dir  string
+	proc *exec.Cmd
+}
+
+// newMaster lets the test run beside others and gives it a master.
+func newMaster(t *testing.T) *master {
+	t.Helper()
+	t.Parallel()
+	m := &master{t: t, url: realURL}
+	if m.url != "" {
+		turn.Lock()
+		t.Cleanup(turn.Unlock)
+		return m
+	}
+	m.dir = t.TempDir()
+	m.start(0)
+	t.Cleanup(func() { m.stop(os.Interrupt) })
+	return m
+}
+
+// start runs the miniature on a port, 0 for any free one.
+func (m *master) start(port int) {
+	m.t.Helper()
+	path, err := stadionBinary()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.Background(), path, "minimesos", "--port", fmt.Sprint(port), "--agents", fmt.Sprint(agentCount),
+		"--work_dir", m.dir, "--resources", agentResources, "--attributes", "rack:r1;zone:z1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		m.t.Fatalf("start the miniature: %v", err)
+	}
+	ready := make(chan string, 1)
+	go func() {
+		defer close(ready)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			if url, ok := strings.CutPrefix(s.Text(), "ready: "); ok {
+				ready <- url
+			}
+		}
+	}()
+	select {
+	case url, ok := <-ready:
+		if !ok {
+			m.t.Fatalf("the miniature ended before it was ready: %v", cmd.Wait())
+		}
+		m.url, m.proc = url, cmd
+	case <-time.After(startTimeout):
+		_ = cmd.Process.Kill() // it may have ended in the meantime
+		m.t.Fatalf("the miniature is not ready after %s", startTimeout)
+	}
+}
+
+// stop ends the miniature with a signal and waits for its end.
+func (m *master) stop(sig os.Signal) {
+	if m.proc == nil {
+		return
+	}
+	if err := m.proc.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		m.t.Errorf("stop the miniature: %v", err)
+	}
+	var killed *exec.ExitError
+	if err := m.proc.Wait(); err != nil && !errors.As(err, &killed) {
+		m.t.Errorf("end of the miniature: %v", err)
+	}
+	m.proc = nil
+}
+
+// onlyMiniature skips what kills or stops processes of the cluster.
+func (m *master) onlyMiniature(recording, why string) {
+	m.t.Helper()
+	if realURL != "" {
+		m.t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
+	}
+}
+
+// needsHand skips a fact for which the API of Mesos has no call.
+func needsHand(t *testing.T, recording, why string) {
+	t.Helper()
+	t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
+}
