@@ -6,8 +6,9 @@
 //	             +-------------------- session (one stream) --------------------+
 //	detector --> | SUBSCRIBE --> RecordIO frames --> decode ----> sink(Event)   |
 //	 list, zk,   |                                                              |
-//	 file        | Send --> ordered queue --> one connection, one at a time     |
-//	             |     \--> ack queue ------> few connections, pipelined        |
+//	 file        | Send --> ordered queue --> one connection                    |
+//	             |     \--> ack queue ------> few connections                   |
+//	             |          (calls are pipelined, in windows)                   |
 //	             +--------------------------------------------------------------+
 //
 // Rules:
