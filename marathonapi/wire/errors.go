@@ -62,6 +62,9 @@ func (p *path) write(b *strings.Builder) {
 	b.WriteString("/" + p.name)
 }
 
+// maxViolations bounds an answer: whoever sends a body with more mistakes than this learns of the first ones.
+const maxViolations = 500
+
 // violations collects what is wrong with a body, one entry per path in order of appearance.
 type violations []core.Detail
 
@@ -72,11 +75,9 @@ func (v *violations) add(path string, text ...string) {
 			return
 		}
 	}
-	*v = append(*v, core.Detail{Path: path, Errors: text})
-}
-
-func (v *violations) addf(text, path string, args ...any) {
-	v.add(fmt.Sprintf(path, args...), text)
+	if len(*v) < maxViolations {
+		*v = append(*v, core.Detail{Path: path, Errors: text})
+	}
 }
 
 func (v violations) has(path string) bool {

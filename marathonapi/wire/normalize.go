@@ -73,14 +73,14 @@ func ptr[T any](v T) *T { return &v }
 // containerPorts gives a bridge or container app its mappings: definitions that the request gave beyond the mappings
 // become further mappings, and none at all means one dynamic port.
 func containerPorts(a *core.App, given bool) {
-	k := emptyContainer()
+	k, surplus := emptyContainer(), a.Container != nil && given
 	if a.Container != nil {
 		*k = *a.Container
 	}
 	a.Container = k
 	bridge := a.Networks[0].Mode == core.NetworkBridge
 	k.PortMappings = slices.Clone(k.PortMappings)
-	if given && len(a.PortDefinitions) > len(k.PortMappings) {
+	if surplus && len(a.PortDefinitions) > len(k.PortMappings) {
 		for _, d := range a.PortDefinitions[len(k.PortMappings):] {
 			k.PortMappings = append(k.PortMappings, core.PortMapping{ServicePort: d.Port, Name: d.Name, Protocol: d.Protocol, Labels: orEmpty(d.Labels)})
 		}

@@ -157,7 +157,7 @@ func rulePodPorts(_ *Config, p *core.Pod, v *violations) {
 }
 
 func rulePodContainers(c *Config, p *core.Pod, v *violations) {
-	names := map[string]bool{}
+	names, nets := map[string]bool{}, newKnownNetworks(p.Networks)
 	for i, k := range p.Containers {
 		if names[k.Name] && !v.has("/containers") {
 			v.add("/containers", "container names must be unique")
@@ -175,7 +175,9 @@ func rulePodContainers(c *Config, p *core.Pod, v *violations) {
 			v.add(at+"/resourceLimits", "resourceLimits cannot be defined if legacySharedCgroups is enabled")
 		}
 		for j, e := range k.Endpoints {
-			checkEndpoint(p, e, fmt.Sprintf("%s/endpoints(%d)", at, j), v)
+			place := fmt.Sprintf("%s/endpoints(%d)", at, j)
+			checkEndpoint(p, e, place, v)
+			nets.check(e.NetworkNames, e.HostPort, place, v)
 		}
 		checkPodHealth(k, at+"/healthCheck", v)
 	}
@@ -191,7 +193,6 @@ func checkEndpoint(p *core.Pod, e core.Endpoint, at string, v *violations) {
 	if len(unique(e.Protocol)) != len(e.Protocol) {
 		v.add(at+"/protocol", "Duplicate protocols within the same endpoint are not allowed")
 	}
-	checkNetworkNames(e.NetworkNames, e.HostPort, p.Networks, at, v)
 }
 
 func checkPodHealth(k core.PodContainer, at string, v *violations) {
@@ -254,9 +255,13 @@ func rulePodVolumes(c *Config, p *core.Pod, v *violations) {
 }
 
 func rulePodMounts(_ *Config, p *core.Pod, v *violations) {
+	volumes := make(map[string]bool, len(p.Volumes))
+	for _, vol := range p.Volumes {
+		volumes[vol.Name] = true
+	}
 	for i, k := range p.Containers {
 		for j, m := range k.VolumeMounts {
-			if !slices.ContainsFunc(p.Volumes, func(vol core.PodVolume) bool { return vol.Name == m.Name }) {
+			if !volumes[m.Name] {
 				v.add(fmt.Sprintf("/containers(%d)/volumeMounts(%d)/name", i, j), "Referenced Volume in VolumeMount should exist")
 			}
 		}

@@ -57,25 +57,39 @@ func checkNetworks(nets []core.Network, v *violations) {
 	}
 }
 
-func networkNames(nets []core.Network) []string {
-	var out []string
-	for _, n := range nets {
-		if n.Name != nil {
-			out = append(out, *n.Name)
-		}
-	}
-	return out
+// knownNetworks are the names that ports of a spec may refer to.
+type knownNetworks struct {
+	names map[string]bool
+	text  string // the violation of naming another
 }
 
-// checkNetworkNames checks the networks that a port refers to.
-func checkNetworkNames(refs []string, hostPort *int, nets []core.Network, at string, v *violations) {
-	known := networkNames(nets)
-	if hostPort != nil && len(known) > 1 && len(refs) != 1 {
+// mostNames bounds the names that a violation lists.
+const mostNames = 20
+
+func newKnownNetworks(nets []core.Network) knownNetworks {
+	k := knownNetworks{names: map[string]bool{}}
+	var list []string
+	for _, n := range nets {
+		if n.Name != nil && !k.names[*n.Name] {
+			k.names[*n.Name] = true
+			list = append(list, *n.Name)
+		}
+	}
+	if len(list) > mostNames {
+		list = append(list[:mostNames], "…")
+	}
+	k.text = "is not one of (" + strings.Join(list, ",") + ")"
+	return k
+}
+
+// check checks the networks that a port refers to.
+func (k knownNetworks) check(refs []string, hostPort *int, at string, v *violations) {
+	if hostPort != nil && len(k.names) > 1 && len(refs) != 1 {
 		v.add(at, "networkNames must be a single item list when hostPort is specified and more than 1 container network is defined")
 	}
 	for i, n := range refs {
-		if !slices.Contains(known, n) {
-			v.add(fmt.Sprintf("%s/networkNames(%d)", at, i), "is not one of ("+strings.Join(known, ",")+")")
+		if !k.names[n] {
+			v.add(fmt.Sprintf("%s/networkNames(%d)", at, i), k.text)
 		}
 	}
 }
@@ -103,7 +117,7 @@ func rulePortMappings(_ *Config, a *core.App, v *violations) {
 	if a.Container == nil {
 		return
 	}
-	names := map[string]bool{}
+	names, known := map[string]bool{}, newKnownNetworks(a.Networks)
 	for i, p := range a.Container.PortMappings {
 		if p.Name != nil {
 			if names[*p.Name] && !v.has("/container/portMappings") {
@@ -111,7 +125,7 @@ func rulePortMappings(_ *Config, a *core.App, v *violations) {
 			}
 			names[*p.Name] = true
 		}
-		checkNetworkNames(p.NetworkNames, p.HostPort, a.Networks, fmt.Sprintf("/container/portMappings(%d)", i), v)
+		known.check(p.NetworkNames, p.HostPort, fmt.Sprintf("/container/portMappings(%d)", i), v)
 	}
 }
 

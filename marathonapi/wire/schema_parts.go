@@ -90,7 +90,11 @@ func readShellOrArgv(o object) core.ShellOrArgv {
 	if !o.require("argv") {
 		return core.ShellOrArgv{}
 	}
-	return core.ShellOrArgv{Argv: nonEmpty(o.texts("argv"))}
+	argv := o.texts("argv")
+	if l, ok := o.m["argv"].([]any); ok && len(l) == 0 {
+		o.fail("argv", errMinLength)
+	}
+	return core.ShellOrArgv{Argv: argv}
 }
 
 func readReadinessCheck(o object) core.ReadinessCheck {
