@@ -41,11 +41,13 @@ type SpecView struct {
 	Target    core.RunSpec     // the version the action works towards; nil for Stop
 	Instances []*core.Instance // all instances of the spec, whatever their goal, in order of their ids
 	// Healthy reports whether an instance that runs counts as healthy: all its health checks alive, or running
-	// when it has none (D-01). Ready reports a passed readiness check, or true when there is none.
+	// when it has none (D-01). Ready reports a passed readiness check, or true when there is none. Both are asked only
+	// about instances in condition Running; nil counts all of them so.
 	Healthy, Ready func(*core.Instance) bool
-	// Sentenced tells which instances a kill-and-scale request named; nil for none.
+	// Sentenced tells which instances a kill-and-scale request named; nil for none. It is asked once per instance.
 	Sentenced func(core.InstanceID) bool
-	// ConstraintKills picks up to n of live whose end keeps GROUP_BY even (behaviour.md 5.5.4); nil for none.
+	// ConstraintKills picks up to n of live, which stand in the kill order, whose end keeps GROUP_BY even (behaviour.md
+	// 5.5.4); nil for none. It is asked only when something has to be stopped.
 	ConstraintKills func(live []*core.Instance, n int) []core.InstanceID
 	// Hold is the number of new instances after which a canary waits for promotion; 0 for none (extension).
 	Hold int
@@ -57,5 +59,5 @@ type Decision struct {
 	Stop    []core.InstanceID // instances to stop, in order
 	Done    bool
 	Waiting Waiting // what it waits for when nothing is to be done
-	Missing int     // how many instances are missing or superfluous
+	Missing int     // how many instances that concerns: wait for an offer, are not healthy, are not dead yet …
 }
