@@ -168,6 +168,7 @@ func (m *master) agentDisconnected(a *agent) {
 		t.state = mesos.TASK_LOST
 		m.endTask(t)
 		a.node.removeTask(taskKey{t.fw.id, t.id})
+		a.node.runner.kill(t.fw.id, t.id, nil)
 	}
 	a.node.ping = m.c.timers.after(m.c.cfg.AgentPingTimeout, func() {
 		if m.c.m == m && m.agents[a.id] == a && !a.connected {

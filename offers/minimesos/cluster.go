@@ -141,7 +141,7 @@ func (c *Cluster) addNodes() error {
 		if c.cfg.Simulated != nil {
 			n.runner = newSimRunner(n, *c.cfg.Simulated, uint64(i))
 		} else {
-			n.dir = filepath.Join(c.cfg.WorkDir, "agents", a.Hostname)
+			n.dir = filepath.Join(c.cfg.WorkDir, "agents", n.name)
 			if err := os.MkdirAll(n.dir, 0o755); err != nil {
 				return fmt.Errorf("minimesos: work directory of agent %s: %w", a.Hostname, err)
 			}
@@ -224,9 +224,11 @@ func formatUUID(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
+// nodeByHost finds an agent by its hostname. Of several with the same one, the
+// second and later are called hostname-2 and so on, by their place in the list.
 func (c *Cluster) nodeByHost(hostname string) *node {
 	for _, n := range c.nodes {
-		if n.cfg.Hostname == hostname {
+		if n.name == hostname {
 			return n
 		}
 	}

@@ -193,6 +193,48 @@ func constraintFromJSON(item any) attributeConstraint {
 	return a
 }
 
+// object is the JSON form of the constraints.
+func (c constraints) object() object {
+	if len(c) == 0 {
+		return object{}
+	}
+	roles := object{}
+	for role, groups := range c {
+		list := []any{}
+		for _, g := range groups {
+			items := []any{}
+			for i := range g {
+				items = append(items, g[i].object())
+			}
+			list = append(list, object{"attribute_constraints": items})
+		}
+		roles[role] = object{"groups": list}
+	}
+	return object{"role_constraints": roles}
+}
+
+func (a *attributeConstraint) object() object {
+	selector := object{"attribute_name": a.name}
+	for name, pseudo := range pseudoNames {
+		if a.pseudo == pseudo {
+			selector = object{"pseudoattribute_type": name}
+		}
+	}
+	body := object{}
+	switch a.kind {
+	case textEquals, textNotEquals:
+		body["value"] = a.value
+	case textMatches, textNotMatches:
+		body["regex"] = a.value
+	}
+	for name, kind := range predicateNames {
+		if a.kind == kind {
+			return object{"selector": selector, "predicate": object{name: body}}
+		}
+	}
+	return object{"selector": selector}
+}
+
 // allow tells whether agents like n may be offered in role.
 func (c constraints) allow(role string, n *node) bool {
 	groups, limited := c[role]

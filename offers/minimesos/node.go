@@ -3,6 +3,7 @@ package minimesos
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ type taskKey struct{ framework, task string }
 type node struct {
 	c       *Cluster
 	cfg     AgentConfig
-	index   int
+	name    string // the hostname; with a number when an earlier agent has it, too
 	port    int32
 	dir     string
 	runner  runner
@@ -75,9 +76,12 @@ type nodeFramework struct {
 
 func newNode(c *Cluster, cfg AgentConfig, index int) *node {
 	n := &node{
-		c: c, cfg: cfg, index: index, port: int32(agentPortBase + index),
+		c: c, cfg: cfg, name: cfg.Hostname, port: int32(agentPortBase + index),
 		tasks: map[taskKey]*nodeTask{}, frameworks: map[string]*nodeFramework{},
 		operations: map[string]*nodeOperation{}, lingering: map[taskKey]bool{},
+	}
+	if c.nodeByHost(n.name) != nil {
+		n.name = fmt.Sprintf("%s-%d", cfg.Hostname, index+1)
 	}
 	n.total = c.ids.bagOf(cfg.Resources)
 	proto := mesos.IPv4

@@ -258,7 +258,7 @@ func (m *master) frameworkObject(fw *framework) object {
 		"used_resources": used.compact(true), "offered_resources": offered.compact(true),
 		"resources": used.plus(offered).compact(true), "tasks": taskObjects(sortedTasks(fw.tasks)),
 		"unreachable_tasks": taskObjects(sortedTasks(fw.unreachable)), "completed_tasks": taskObjects(fw.ended),
-		"offers": offers, "executors": executors, "offer_constraints": object{},
+		"offers": offers, "executors": executors, "offer_constraints": fw.constraints.object(),
 	}
 	if !fw.able.multiRole && len(fw.roles) > 0 {
 		out["role"] = fw.roles[0]
@@ -275,13 +275,18 @@ func (m *master) frameworkObject(fw *framework) object {
 	return out
 }
 
-func (m *master) frameworksObject() object {
+// frameworksObject is /frameworks; only limits it to one framework.
+func (m *master) frameworksObject(only string) object {
 	live, done := []any{}, []any{}
 	for _, fw := range m.sortedFrameworks() {
-		live = append(live, m.frameworkObject(fw))
+		if only == "" || fw.id == only {
+			live = append(live, m.frameworkObject(fw))
+		}
 	}
 	for _, fw := range m.completed {
-		done = append(done, m.frameworkObject(fw))
+		if only == "" || fw.id == only {
+			done = append(done, m.frameworkObject(fw))
+		}
 	}
 	return object{"frameworks": live, "completed_frameworks": done, "unregistered_frameworks": []any{}}
 }
@@ -295,7 +300,7 @@ func (m *master) flagsObject() object {
 }
 
 func (m *master) state() object {
-	out := m.frameworksObject()
+	out := m.frameworksObject("")
 	names := []string{"AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"}
 	activated := 0.0
 	for _, a := range m.agentOrder {

@@ -23,7 +23,7 @@ type registryFile struct {
 // registryAgent is an agent with its id and resources. Configured tells whether
 // the resources of the configuration have changed since; then Total is void.
 type registryAgent struct {
-	Hostname, ID string
+	Hostname, ID string // Hostname is the agent's name among all
 	Configured   []json.RawMessage
 	Total        []json.RawMessage
 }
@@ -84,7 +84,7 @@ func (c *Cluster) writeRegistry() error {
 	c.mu.Lock()
 	f := registryFile{NextAgent: c.reg.nextAgent, Unreachable: c.reg.unreachable, Gone: c.reg.gone}
 	for _, n := range c.nodes {
-		f.Agents = append(f.Agents, registryAgent{Hostname: n.cfg.Hostname, ID: n.id,
+		f.Agents = append(f.Agents, registryAgent{Hostname: n.name, ID: n.id,
 			Configured: encodeResources(n.cfg.Resources), Total: encodeResources(n.total.resources(""))})
 	}
 	data, err := json.Marshal(f)
@@ -134,7 +134,7 @@ func (c *Cluster) loadRegistry() error {
 
 // restore gives a node the id and the resources it had in the earlier cluster.
 func (n *node) restore() error {
-	a, ok := n.c.known[n.cfg.Hostname]
+	a, ok := n.c.known[n.name]
 	if !ok {
 		return nil
 	}

@@ -17,7 +17,7 @@ func (c *Cluster) routes() http.Handler {
 		"/state":                c.endpoint(func(m *master, _ *http.Request) any { return m.state() }),
 		"/state-summary":        c.endpoint(func(m *master, _ *http.Request) any { return m.summary() }),
 		"/slaves":               c.endpoint(slavesEndpoint),
-		"/frameworks":           c.endpoint(func(m *master, _ *http.Request) any { return m.frameworksObject() }),
+		"/frameworks":           c.endpoint(func(m *master, r *http.Request) any { return m.frameworksObject(r.FormValue("framework_id")) }),
 		"/tasks":                c.endpoint((*master).tasksObject),
 		"/roles":                c.endpoint(func(m *master, _ *http.Request) any { return m.rolesObject() }),
 		"/weights":              c.endpoint(func(*master, *http.Request) any { return []any{} }),
