@@ -132,7 +132,11 @@ func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView 
 	}
 	v.Target = spec
 	if d != nil && len(d.Sentenced) > 0 {
-		v.Sentenced = func(id core.InstanceID) bool { return slices.Contains(d.Sentenced, id) }
+		named := make(map[core.InstanceID]bool, len(d.Sentenced))
+		for _, id := range d.Sentenced {
+			named[id] = true
+		}
+		v.Sentenced = func(id core.InstanceID) bool { return named[id] }
 	}
 	v.ConstraintKills = func(live []*core.Instance, n int) []core.InstanceID { return offers.ConstraintKills(spec, live, n) }
 	return v

@@ -1,0 +1,75 @@
+package core
+
+import "testing"
+
+// TestTaskIDForms is the table of behaviour.md 6.1, newest form first.
+func TestTaskIDForms(t *testing.T) {
+	const u = "3f0c5a1e-9d1b-11ec-8d5d-0242ac110002"
+	for id, want := range map[TaskID]TaskName{
+		"prod_shop.instance-" + u + "._app.1": {"prod_shop.instance-" + u, "/prod/shop", "_app", 1},
+		"prod_pod.instance-" + u + ".nginx.4": {"prod_pod.instance-" + u, "/prod/pod", "nginx", 4},
+		"a.b_c.instance-" + u + "._app.12":    {"a.b_c.instance-" + u, "/a.b/c", "_app", 12},
+		"prod_shop.marathon-" + u + "._app.2": {"prod_shop.marathon-" + u, "/prod/shop", "_app", 2},
+		"prod_shop.instance-" + u + "._app":   {"prod_shop.instance-" + u, "/prod/shop", "_app", 0},
+		"prod_shop." + u + ".3":               {"prod_shop." + u, "/prod/shop", "_app", 3},
+		"prod_shop." + u:                      {"prod_shop." + u, "/prod/shop", "_app", 0},
+		"prod_shop_" + u:                      {"prod_shop_" + u, "/prod/shop", "_app", 0},
+	} {
+		got, err := ParseTaskID(id)
+		if err != nil || got != want {
+			t.Errorf("%s: got %+v, %v", id, got, err)
+		}
+	}
+	for _, id := range []TaskID{"", "x", "no-form"} {
+		if got, err := ParseTaskID(id); err == nil {
+			t.Errorf("%q: got %+v, wanted an error (D-17)", id, got)
+		}
+	}
+}
+
+// TestParsersAgree: the fast way and the expressions give the same answer wherever the fast way gives one.
+func TestParsersAgree(t *testing.T) {
+	for _, s := range []string{"a.instance-x._app.1", "a.instance-b.instance-c._app.1", "a.instance-x.y.z.1", "a.instance-x_y.1", "a.instance-.c.1", ".instance-x.c.1",
+		"a.instance-x.c.+1", "a.instance-x.c.-1", "a.instance-x.c."} {
+		fast, ok := parseCurrent(s)
+		if !ok {
+			continue
+		}
+		m := taskNumbered.FindStringSubmatch(s)
+		if m == nil || InstanceID(m[1]) != fast.Instance || FromSafePath(m[2]) != fast.Spec || m[3] != fast.Container {
+			t.Errorf("%s: fast %+v, expression %q", s, fast, m)
+		}
+	}
+}
+
+// TestGoalsAndConditions: nothing leaves Decommissioned (E.1 5); a terminal condition is only left by a relaunch (I10).
+func TestGoalsAndConditions(t *testing.T) {
+	if GoalDecommissioned.MayBecome(GoalRunning) || !GoalStopped.MayBecome(GoalRunning) || !GoalRunning.MayBecome(GoalDecommissioned) {
+		t.Error("goal moves differ from E.1 5")
+	}
+	if Failed.MayBecome(Running) || !Failed.MayBecome(Provisioned) || !Unreachable.MayBecome(Running) || Scheduled.MayBecome(Running) {
+		t.Error("condition moves differ from the table")
+	}
+	for c := Scheduled; c < conditionCount; c++ {
+		if back, ok := ParseCondition(c.String()); !ok || back != c {
+			t.Errorf("%s does not survive its text form", c)
+		}
+	}
+}
+
+// TestPaths: ids are resolved and refused by one parser (F30).
+func TestPaths(t *testing.T) {
+	for text, want := range map[string]PathID{"web": "/g/web", "/a/b": "/a/b", "../x": "/x", "": "/g", "./y/": "/g/y", "/a//b": "/a/b"} {
+		if got, err := ParsePath(text, "/g"); err != nil || got != want {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	for _, bad := range []string{"../../x", "/A", "/a_b", "/-a", "/a b", "/a/%2e%2e", "/\x00"} {
+		if got, err := ParsePath(bad, "/g"); err == nil {
+			t.Errorf("%q: got %q, wanted an error", bad, got)
+		}
+	}
+	if PathID("/a/b-c/d").Hostname() != "d.b-c.a" || PathID("/a/b-c/d").SafePath() != "a_b-c_d" || PathID("/a/b").Top() != "/a" || !PathID("/a/b").Below("/a") || PathID("/ab").Below("/a") {
+		t.Error("forms of a path differ from 6.1")
+	}
+}
