@@ -368,6 +368,30 @@ func TestAcknowledgeByHand(t *testing.T) {
 	}
 }
 
+// The hot path: an acknowledgement takes no memory of its own, an update only what its values need (task id, message,
+// executor id, uuid, addresses, the event itself).
+func TestHotPathAllocations(t *testing.T) {
+	prefix, a, buf := ackPrefix("f1"), ack("t1"), make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { buf = appendAck(buf[:0], prefix, &a) }); n != 0 {
+		t.Errorf("%v allocations for an acknowledgement", n)
+	}
+	d := newDecoder()
+	for _, e := range recorded(t, "UPDATE") {
+		record, err := e.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := testing.AllocsPerRun(100, func() {
+			if _, err := d.decode(record); err != nil {
+				t.Error(err)
+			}
+		})
+		if n > 8 {
+			t.Errorf("%v allocations for %s", n, e.Update.Status.GetState())
+		}
+	}
+}
+
 func benchmarkUpdate(b *testing.B, read func([]byte) error) {
 	e := recorded(b, "UPDATE")[1]
 	record, err := e.Marshal()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -232,4 +233,28 @@ func TestMasterURL(t *testing.T) {
 			t.Errorf("%s is %q, %v", c.data, got, err)
 		}
 	}
+}
+
+// The real client, without a server: an error that shows no credentials, and nothing left behind.
+func TestZooKeeperUnreachable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig("zk://user:very-secret@" + address + "/mesos")
+	cfg.setDefaults()
+	finder, err := newDetector(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, _, err := finder.leader(t.Context())
+	if err == nil || strings.Contains(err.Error(), "very-secret") {
+		t.Fatalf("leader %s, %v", base, err)
+	}
+	finder.close()
+	noGoroutinesLeft(t)
 }

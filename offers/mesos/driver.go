@@ -199,6 +199,9 @@ func (d *Driver) Stop(failover bool) {
 	d.mu.Lock()
 	s := d.session
 	d.mu.Unlock()
+	if s == nil && !failover {
+		d.cfg.Log.Warn("the framework stays registered at Mesos: TEARDOWN needs a stream")
+	}
 	if s != nil {
 		ctx, cancel := context.WithTimeout(d.ctx, d.cfg.StopTimeout)
 		if err := s.flush(ctx, !failover); err != nil {

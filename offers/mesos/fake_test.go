@@ -312,7 +312,7 @@ func noGoroutinesLeft(t *testing.T) {
 		var left []string
 		for _, s := range stacks[1:] {
 			if strings.Contains(s, "mesos.(*session)") || strings.Contains(s, "mesos.(*Driver)") || strings.Contains(s, "mesos.(*zkDetector)") ||
-				strings.Contains(s, "persistConn") {
+				strings.Contains(s, "persistConn") || strings.Contains(s, "zk.(*Conn)") {
 				left = append(left, s)
 			}
 		}
