@@ -144,6 +144,7 @@ func (c *Config) change(id core.PathID, old *core.App, d *draft, partial bool, t
 	if d.version != nil {
 		return rollback(id, d, tree)
 	}
+	lendContainer(d, old)
 	if err := c.canonical(d, core.Root); err != nil {
 		return nil, err
 	}
@@ -152,6 +153,18 @@ func (c *Config) change(id core.PathID, old *core.App, d *draft, partial bool, t
 		a.PortDefinitions = nil
 	}
 	return c.finish(&a, d, true, c.rolesFor(id, tree, nil))
+}
+
+// lendContainer gives a draft that only names ports in the oldest form the stored container to put them into.
+func lendContainer(d *draft, old *core.App) {
+	ip := d.legacy.IPAddress
+	if ip == nil || len(ip.Discovery) == 0 || d.given.has(fContainer) || old.Container == nil {
+		return
+	}
+	k := *old.Container
+	k.PortMappings = nil
+	d.app.Container = &k
+	d.given.set(fContainer)
 }
 
 func hostMode(n []core.Network) bool { return len(n) == 0 || n[0].Mode == core.NetworkHost }
