@@ -208,6 +208,7 @@ func (m *master) agentUnreachable(a *agent) {
 		st.UnreachableTime = &mesos.TimeInfo{Nanoseconds: now.UnixNano()}
 		t.last = st
 		t.fw.sendStatus(st)
+		m.watchUpdated(t)
 	}
 	m.removeAgent(a)
 }
@@ -241,6 +242,8 @@ func (m *master) loseTasks(a *agent, state func(*framework) (mesos.TaskState, me
 			st := masterStatusOf(t, s, reason, text)
 			t.last = st
 			t.fw.sendStatus(st)
+			m.tally.tasks[s]++
+			m.watchUpdated(t)
 		}
 		m.endTask(t)
 	}

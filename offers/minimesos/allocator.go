@@ -147,6 +147,9 @@ func (m *master) mayUse(c *candidate, a *agent) bool {
 	if !c.fw.able.region && remote(m.c.cfg.Domain, a.node.cfg.Domain) {
 		return false
 	}
+	if !c.fw.able.gpu && a.total.scalar("gpus") > 0 {
+		return false // scarce: kept for frameworks that know what to do with them
+	}
 	return c.fw.constraints.allow(c.role, a.node)
 }
 

@@ -2,6 +2,7 @@ package minimesos
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ type faults struct {
 	drops, doubles int
 	refusals       int
 	refusal        answer
+	leader         string // where another master leads, noLeader for an election
 }
 
 func (f *faults) drop() bool {
@@ -41,6 +43,36 @@ func (c *Cluster) refuse() (answer, bool) {
 	c.faults.refusals--
 	return c.faults.refusal, true
 }
+
+const noLeader = "-"
+
+// elsewhere answers requests of a master that does not lead; it tells whether it did.
+func (c *Cluster) elsewhere(w http.ResponseWriter, r *http.Request) bool {
+	c.mu.Lock()
+	leader := c.faults.leader
+	c.mu.Unlock()
+	switch leader {
+	case "":
+		return false
+	case noLeader:
+		writeText(w, http.StatusServiceUnavailable, "No leader elected")
+	default:
+		w.Header().Set("Location", "//"+leader+r.URL.Path)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}
+	return true
+}
+
+// FollowLeader makes the master a follower: it redirects API calls to leader
+// (host:port). With an empty leader it is the leader again.
+func (c *Cluster) FollowLeader(leader string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults.leader = leader
+}
+
+// NoLeader makes the master answer as during an election, until FollowLeader.
+func (c *Cluster) NoLeader() { c.FollowLeader(noLeader) }
 
 // DropUpdates loses the next n status updates between agent and framework; they
 // come again with the retries.

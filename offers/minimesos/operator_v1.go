@@ -19,6 +19,9 @@ func (c *Cluster) handleOperator(w http.ResponseWriter, r *http.Request) {
 		unauthorized(w, "mesos-master-readwrite")
 		return
 	}
+	if c.elsewhere(w, r) {
+		return
+	}
 	if r.Method != http.MethodPost {
 		onlyPost(w, r)
 		return

@@ -73,7 +73,17 @@ func machinesEndpoint(m *master, _ *http.Request) any {
 
 // handleRedirect points to the leader, even on the leader (recording 33).
 func (c *Cluster) handleRedirect(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Location", "//"+c.addr)
+	c.mu.Lock()
+	leader := c.faults.leader
+	c.mu.Unlock()
+	switch leader {
+	case "":
+		leader = c.addr
+	case noLeader:
+		writeText(w, http.StatusServiceUnavailable, "No leader elected")
+		return
+	}
+	w.Header().Set("Location", "//"+leader)
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 

@@ -32,8 +32,9 @@ type simTask struct {
 
 // simGroup is a default executor with its tasks.
 type simGroup struct {
-	key   taskKey
-	alive []*simTask
+	key       taskKey
+	container *mesos.ContainerID
+	alive     []*simTask
 }
 
 func newSimRunner(n *node, cfg Simulation, index uint64) *simRunner {
@@ -55,7 +56,7 @@ func (r *simRunner) launchGroup(fw *mesos.FrameworkInfo, ex *mesos.ExecutorInfo,
 	key := taskKey{fw.ID.Value, ex.ExecutorID.Value}
 	g := r.groups[key]
 	if g == nil {
-		g = &simGroup{key: key}
+		g = &simGroup{key: key, container: &mesos.ContainerID{Value: r.n.c.uuidText()}}
 		r.groups[key] = g
 	}
 	for i := range tasks { // all members are known before the first can fail
@@ -81,6 +82,9 @@ func (r *simRunner) newTask(fw *mesos.FrameworkInfo, info *mesos.TaskInfo, execu
 			ContainerID:  &mesos.ContainerID{Value: r.n.c.uuidText()},
 			NetworkInfos: r.n.networks,
 		},
+	}
+	if g != nil {
+		t.container.ContainerID.Parent = g.container
 	}
 	r.tasks[t.key] = t
 	return t

@@ -116,6 +116,9 @@ func (c *Cluster) handleScheduler(w http.ResponseWriter, r *http.Request) {
 		unauthorized(w, "mesos-master-scheduler")
 		return
 	}
+	if c.elsewhere(w, r) {
+		return
+	}
 	if a, refused := c.refuse(); refused {
 		a.write(w)
 		return
