@@ -294,3 +294,55 @@ func TestSpecChangeMakesTopGroups(t *testing.T) {
 		t.Errorf("%+v", ch)
 	}
 }
+
+// TestSamePortsAreNoChange: a service port of 0 stands for the assigned one, so repeating a body changes nothing and
+// keeps the versions of the apps (http-api.md 4.13, 6.4).
+func TestSamePortsAreNoChange(t *testing.T) {
+	c := &Config{}
+	tree := newTree()
+	const body = `{"id":"/g","apps":[{"id":"host","cmd":"run"},{"id":"bridge","cmd":"run","networks":[{"mode":"container/bridge"}]}]}`
+	put(t, c, tree, "/", body)
+	host, bridge := *tree.specs["/g/host"].(*core.App), *tree.specs["/g/bridge"].(*core.App)
+	host.PortDefinitions = []core.PortDefinition{{Port: 10000, Name: ptr("default"), Protocol: "tcp"}}
+	k := *bridge.Container
+	k.PortMappings = slices.Clone(k.PortMappings)
+	k.PortMappings[0].ServicePort = 10001
+	bridge.Container = &k
+	tree.specs["/g/host"], tree.specs["/g/bridge"] = &host, &bridge
+	if got := summary(put(t, c, tree, "/", body)); got != "" {
+		t.Error(got)
+	}
+}
+
+// TestManyMistakes: an answer is bounded, and so is the time to find it.
+func TestManyMistakes(t *testing.T) {
+	body := `{"id":"/a","cmd":"run","ports":["x"` + strings.Repeat(`,"x"`, 200_000) + `]}`
+	_, err := (&Config{}).CreateApp([]byte(body), newTree())
+	if _, d := details(err); len(d) != maxViolations {
+		t.Error(len(d))
+	}
+}
+
+// TestLongChains: a chain as long as the tree is no problem, and closing it is found.
+func TestLongChains(t *testing.T) {
+	c, tree := &Config{}, newTree()
+	const n = 20_000
+	tree.groups["/g"] = core.Group{ID: "/g"}
+	for i := range n {
+		a := defaultApp()
+		a.ID = core.PathID(fmt.Sprintf("/g/a%d", i))
+		if i > 0 {
+			a.Dependencies = []core.PathID{core.PathID(fmt.Sprintf("/g/a%d", i-1))}
+		}
+		tree.specs[a.ID] = &a
+	}
+	for dep, cyclic := range map[string]bool{"/elsewhere": false, "/g/a19999": true, "/g": true} {
+		a, _, err := c.PutApp("/g/a0", []byte(`{"dependencies":["`+dep+`"],"cmd":"run"}`), true, tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ValidateTree(tree, core.Change{Put: []core.RunSpec{a}}); (err != nil) != cyclic {
+			t.Errorf("%s: %v", dep, err)
+		}
+	}
+}

@@ -29,61 +29,66 @@ func (m *merged) mayCycle() bool {
 	return false
 }
 
-// vertex is a point of the dependency graph. A group is two points, so that the graph grows with the tree and not
-// with the square of it: apps below G lead to out(G), which leads to whatever G depends on; in(G) leads to all that
-// lies in G.
+// vertex is a point of the dependency graph: an app, or a group as the target of a dependency. With a point for the
+// group the graph grows with the tree and not with the square of it.
 type vertex struct {
-	kind byte // 'a' app, 'i' into a group, 'o' out of a group
-	id   core.PathID
+	id    core.PathID
+	group bool
 }
 
-// cyclic searches the whole merged tree for a cycle. Unknown ids and pods have no edges.
-func (m *merged) cyclic() bool {
-	edges := map[vertex][]vertex{}
-	add := func(from, to vertex) { edges[from] = append(edges[from], to) }
-	to := func(id core.PathID) vertex {
-		if _, ok := m.group(id); ok {
-			return vertex{'i', id}
-		}
-		return vertex{'a', id}
+// next are the points that v depends on. Unknown ids and pods have none.
+func (m *merged) next(v vertex) []vertex {
+	if v.group {
+		return m.appsBelow(v.id)
 	}
-	seen := map[core.PathID]bool{}
-	var around func(id core.PathID) // group edges, once per group
-	around = func(id core.PathID) {
-		if seen[id] {
-			return
+	s, ok := m.spec(v.id)
+	if !ok || s.IsPod() {
+		return nil
+	}
+	var out []vertex
+	add := func(deps []core.PathID) {
+		for _, d := range deps {
+			_, group := m.group(d)
+			out = append(out, vertex{d, group})
 		}
-		seen[id] = true
+	}
+	add(s.DependsOn())
+	for id := v.id; id != core.Root; {
+		id = id.Parent()
 		if g, ok := m.group(id); ok {
-			for _, d := range g.Dependencies {
-				add(vertex{'o', id}, to(d))
-			}
-		}
-		if id != core.Root {
-			add(vertex{'i', id.Parent()}, vertex{'i', id})
-			add(vertex{'o', id}, vertex{'o', id.Parent()})
-			around(id.Parent())
+			add(g.Dependencies)
 		}
 	}
-	var apps []vertex
-	m.specs(func(s core.RunSpec) {
-		if s.IsPod() {
-			return
-		}
-		a := vertex{'a', s.SpecID()}
-		apps = append(apps, a)
-		add(vertex{'i', a.id.Parent()}, a)
-		add(a, vertex{'o', a.id.Parent()})
-		for _, d := range s.DependsOn() {
-			add(a, to(d))
-		}
-		around(a.id.Parent())
-	})
-	return hasCycle(apps, edges)
+	return out
 }
 
-// hasCycle searches in depth with a stack of its own, because chains may be as long as the tree has apps.
-func hasCycle(starts []vertex, edges map[vertex][]vertex) bool {
+func (m *merged) appsBelow(group core.PathID) []vertex {
+	var out []vertex
+	for s := range m.tree.SpecsBelow(group) {
+		if _, replaced := m.put[s.SpecID()]; !replaced && !m.removed[s.SpecID()] && !s.IsPod() {
+			out = append(out, vertex{id: s.SpecID()})
+		}
+	}
+	for _, s := range m.change.Put {
+		if s.SpecID().Below(group) && !s.IsPod() {
+			out = append(out, vertex{id: s.SpecID()})
+		}
+	}
+	return out
+}
+
+// cyclic searches what can be reached from the changed specs and groups: the tree had no cycle before, so a new one
+// passes through a change.
+func (m *merged) cyclic() bool {
+	var starts []vertex
+	for _, s := range m.change.Put {
+		starts = append(starts, vertex{id: s.SpecID()})
+	}
+	for _, g := range m.change.PutGroups {
+		if len(g.Dependencies) > 0 {
+			starts = append(starts, vertex{g.ID, true})
+		}
+	}
 	const (
 		open   = 1
 		closed = 2
@@ -91,29 +96,30 @@ func hasCycle(starts []vertex, edges map[vertex][]vertex) bool {
 	state := map[vertex]byte{}
 	type frame struct {
 		v    vertex
-		next int
+		rest []vertex
 	}
 	for _, s := range starts {
 		if state[s] != 0 {
 			continue
 		}
 		state[s] = open
-		stack := []frame{{v: s}}
+		// A stack of its own, because chains may be as long as the tree has apps.
+		stack := []frame{{s, m.next(s)}}
 		for len(stack) > 0 {
 			top := &stack[len(stack)-1]
-			if top.next == len(edges[top.v]) {
+			if len(top.rest) == 0 {
 				state[top.v] = closed
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			n := edges[top.v][top.next]
-			top.next++
+			n := top.rest[0]
+			top.rest = top.rest[1:]
 			switch state[n] {
 			case open:
 				return true
 			case 0:
 				state[n] = open
-				stack = append(stack, frame{v: n})
+				stack = append(stack, frame{n, m.next(n)})
 			}
 		}
 	}
