@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	scheduler "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	"stadion/core"
@@ -117,19 +118,24 @@ func TestAcceptOfOldStreamIsDropped(t *testing.T) {
 	if s2.call.FrameworkID.GetValue() != "f1" || s2.call.Subscribe.FrameworkInfo.ID.GetValue() != "f1" {
 		t.Fatalf("subscribes again as %v", s2.call.FrameworkID)
 	}
-	s2.send(subscribedEvent(t, "f1", 15), offerEvent(t, "o3", "o4"))
+	s2.send(subscribedEvent(t, "f1", 15), offerEvent(t, "o3", "o4", "o5"), &scheduler.Event{Type: scheduler.Event_RESCIND,
+		Rescind: &scheduler.Event_Rescind{OfferID: mesos.OfferID{Value: "o5"}}})
 	want[offers.Subscribed](h)
 	want[offers.Received](h)
+	want[offers.Rescinded](h)
 	mixed := launchCall("o1", "t1")
-	mixed.OfferIDs = append(mixed.OfferIDs, "o3")
-	h.Send([]offers.Call{mixed, offers.Decline{OfferIDs: []string{"o2"}}, launchCall("o3", "t2"), launchCall("o3", "t3")})
-	for _, task := range []core.TaskID{"t1", "t3"} { // t3: its offer is used
+	mixed.OfferIDs = append(mixed.OfferIDs, "o4")
+	h.Send([]offers.Call{mixed, offers.Decline{OfferIDs: []string{"o2"}}, launchCall("o3", "t2"), launchCall("o3", "t3"), launchCall("o5", "t4")})
+	for _, task := range []core.TaskID{"t1", "t3", "t4"} { // t3: its offer is used; t4: rescinded
 		if u := want[offers.StatusUpdate](h); u.TaskID != task || u.State != "TASK_DROPPED" {
 			t.Fatalf("update %+v", u)
 		}
 	}
 	if c := m.nextCall(scheduler.Call_ACCEPT); c.call.Accept.OfferIDs[0].Value != "o3" || c.streamID != s2.id {
 		t.Fatalf("accept %+v", c.call.Accept)
+	}
+	if c := m.nextCall(scheduler.Call_DECLINE); len(c.call.Decline.OfferIDs) != 1 || c.call.Decline.OfferIDs[0].Value != "o4" {
+		t.Fatalf("decline %+v", c.call.Decline)
 	}
 }
 

@@ -139,7 +139,8 @@ func (s *session) body(c offers.Call) ([]byte, error) {
 	switch c := c.(type) {
 	case offers.Accept:
 		if !s.take(c.OfferIDs, true) {
-			s.d.drop([]offers.Call{c}, "its offers did not come on this stream")
+			s.d.drop([]offers.Call{c}, "its offers are not open on this stream")
+			s.giveBack(c.OfferIDs)
 			return nil, nil
 		}
 	case offers.Decline:
@@ -189,6 +190,20 @@ func (s *session) take(ids []string, all bool) bool {
 	return true
 }
 
+// giveBack declines those of the offers that are still open: whoever made the call takes them for used.
+func (s *session) giveBack(ids []string) {
+	s.mu.Lock()
+	open := filter(ids, func(id string) bool {
+		_, ok := s.offered[id]
+		return ok
+	})
+	s.mu.Unlock()
+	if len(open) > 0 {
+		wait := refusedOfferSeconds
+		s.enqueue([]offers.Call{offers.Decline{OfferIDs: open, RefuseSeconds: &wait}})
+	}
+}
+
 // refused deals with a call that the master, or the encoder, did not take while the stream goes on.
 func (s *session) refused(c offers.Call, err error) {
 	d := s.d
@@ -197,14 +212,12 @@ func (s *session) refused(c offers.Call, err error) {
 	switch c := c.(type) {
 	case offers.Accept:
 		d.report(launched(&c, "TASK_ERROR", "TASK_INVALID", "Launch was refused: "+err.Error(), d.now()))
-		// The offers are still held by this framework: give them back.
-		wait := refusedOfferSeconds
 		s.mu.Lock()
-		for _, id := range c.OfferIDs {
+		for _, id := range c.OfferIDs { // they were not used after all
 			s.offered[id] = struct{}{}
 		}
 		s.mu.Unlock()
-		s.enqueue([]offers.Call{offers.Decline{OfferIDs: c.OfferIDs, RefuseSeconds: &wait}})
+		s.giveBack(c.OfferIDs)
 	case offers.UpdateFramework:
 		var answer *answerError
 		if errors.As(err, &answer) && roleRefusal(answer.text) {
