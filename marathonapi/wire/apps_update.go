@@ -149,9 +149,6 @@ func (c *Config) change(id core.PathID, old *core.App, d *draft, partial bool, t
 		return nil, err
 	}
 	a := *old
-	if d.given.has(fNetworks) && !d.given.has(fPortDefinitions) && !hostMode(d.app.Networks) {
-		a.PortDefinitions = nil
-	}
 	return c.finish(&a, d, true, c.rolesFor(id, tree, nil))
 }
 
@@ -166,8 +163,6 @@ func lendContainer(d *draft, old *core.App) {
 	d.app.Container = &k
 	d.given.set(fContainer)
 }
-
-func hostMode(n []core.Network) bool { return len(n) == 0 || n[0].Mode == core.NetworkHost }
 
 // rollback finds the version that a body of nothing but version and id names.
 func rollback(id core.PathID, d *draft, tree core.Tree) (*core.App, error) {
