@@ -232,7 +232,7 @@ func testConfig(master string) Config {
 	return Config{
 		Master:     master,
 		Framework:  FrameworkInfo{Name: "stadion", User: "root", Capabilities: []string{"PARTITION_AWARE", "MULTI_ROLE", "REGION_AWARE"}, FailoverTimeout: 60},
-		BackoffMin: 2 * time.Millisecond, BackoffMax: 10 * time.Millisecond, StopTimeout: 5 * time.Second,
+		BackoffMin: 2 * time.Millisecond, BackoffMax: 10 * time.Millisecond, StopTimeout: 2 * patience,
 	}
 }
 
