@@ -156,7 +156,7 @@ type draft struct {
 type legacyForms struct {
 	ID             string             `json:"id" validate:"omitempty,pathid"`
 	Dependencies   []string           `json:"dependencies" validate:"dive,pathid"`
-	URIs           []string           `json:"uris"`
+	URIs           []string           `json:"uris" validate:"dive,min=1,max=1024"`
 	Ports          []int              `json:"ports" validate:"dive,min=0,max=65535"` // nil: absent
 	IPAddress      *ipAddress         `json:"ipAddress"`
 	DockerNetwork  string             `json:"-"`                                             // HOST, BRIDGE, USER, NONE; empty: absent
