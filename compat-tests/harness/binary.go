@@ -1,0 +1,63 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// BinaryVariable names the environment variable with the path of a built binary.
+const BinaryVariable = "STADION_BINARY"
+
+var binary struct {
+	sync.Once
+	path, dir string
+	err       error
+}
+
+// Binary is the path of the binary under test: STADION_BINARY, or what is built
+// from the parent module once per test process. Call Main to remove it again.
+func Binary(t testing.TB) string {
+	t.Helper()
+	binary.Do(buildBinary)
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return binary.path
+}
+
+func buildBinary() {
+	if binary.path = os.Getenv(BinaryVariable); binary.path != "" {
+		return
+	}
+	if binary.dir, binary.err = os.MkdirTemp("", "stadion-compat-"); binary.err != nil {
+		return
+	}
+	binary.path = filepath.Join(binary.dir, "stadion")
+	build := exec.Command("go", "build", "-o", binary.path, "./cmd/stadion")
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		binary.err = fmt.Errorf("the directory of the sources is unknown")
+		return
+	}
+	build.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		binary.err = fmt.Errorf("build the stadion binary: %w\n%s", err, out)
+	}
+}
+
+// Main runs the tests of a package and removes the binary that was built for
+// them. A TestMain ends with it.
+func Main(m *testing.M) {
+	code := m.Run()
+	if binary.dir != "" {
+		if err := os.RemoveAll(binary.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
