@@ -14,7 +14,10 @@ import (
 	"stadion/offers"
 )
 
-// fakeMachine stores one failure row per command and answers it; a health report writes nothing.
+var _ Machine = (*machine.Machine)(nil)
+
+// fakeMachine stores one failure row per command when it settles, and answers it. A health report with a task stores a
+// row at once, one with a cause makes a call.
 type fakeMachine struct {
 	st      *state.State
 	settles int
@@ -39,6 +42,9 @@ func (f *fakeMachine) Step(now core.Timestamp, ev machine.Event, b *machine.Batc
 	case machine.Request:
 		f.todo = append(f.todo, e)
 	case machine.HealthReport:
+		if e.Task != "" {
+			f.st.PutFailure(&core.TaskFailure{AppID: core.PathID(e.Task)})
+		}
 		if e.Cause != "" {
 			b.Calls = append(b.Calls, offers.Accept{})
 		}
@@ -240,17 +246,18 @@ func TestTheNextBatchFillsDuringACommit(t *testing.T) {
 		t.Fatal("two commits in flight")
 	default:
 	}
+	b.Post(machine.HealthReport{Task: "/early"})
+	await(t, "the event", func() bool { return len(b.events) == 0 })
 	c.end <- nil
 	<-first
-	// The snapshot of the first batch must not show what the second one did meanwhile.
-	if s := b.Snapshot(); s.Seq == 12 {
-		if _, shown := s.Failure("/b0"); shown {
-			t.Error("the snapshot shows a batch that is not durable")
-		}
+	if s := b.Snapshot(); s.Seq != 12 { // 13 waits for the test
+		t.Errorf("snapshot %d", s.Seq)
+	} else if _, shown := s.Failure("/early"); shown {
+		t.Error("the snapshot shows what is not durable")
 	}
 	c = b.commit(t)
-	if c.seq != 13 || len(c.writes) != many {
-		t.Errorf("batch %d with %d rows, want 13 with %d", c.seq, len(c.writes), many)
+	if c.seq != 13 || len(c.writes) != many+1 {
+		t.Errorf("batch %d with %d rows, want 13 with %d", c.seq, len(c.writes), many+1)
 	}
 	c.end <- nil
 	for _, l := range later {

@@ -192,3 +192,23 @@ func TestSmallerServerLimits(t *testing.T) {
 	commit(t, s, 1, st)
 	sameState(t, &load(t, New(c, lead(t, c), Options{})).View, &st.View)
 }
+
+func TestCommitPointIsOneTransaction(t *testing.T) {
+	s := NewMemory().Open(Options{MaxTxnOps: 4})
+	for n := 2; n < 20; n++ {
+		var ops []op
+		for i := range n {
+			ops = append(ops, op{opPut, fmt.Sprint(i), nil})
+		}
+		total, parts := 0, s.stages(ops)
+		for _, p := range parts {
+			if len(p) == 0 || len(p) > 4 || p[0].key != fmt.Sprint(total) {
+				t.Errorf("%d operations: part %v", n, p)
+			}
+			total += len(p)
+		}
+		if total != n || len(parts[len(parts)-1]) < 2 {
+			t.Errorf("%d operations: %d in parts, %d in the last", n, total, len(parts[len(parts)-1]))
+		}
+	}
+}

@@ -39,13 +39,8 @@ func (s *Store) writeLarge(ctx context.Context, seq uint64, b *encoded) error {
 	for n, p := range pieces {
 		stage = append(stage, op{opPut, s.root + redoChunk(seq, n), p})
 	}
-	// The commit point stands last. A log that fits into one transaction with it costs no further one.
 	stage = append(stage, op{opPut, s.root + keyRedo, marker}, op{opPut, s.root + keySeq, []byte(seqText(seq, s.fence.Rev))})
-	parts := s.chunks(stage)
-	if n := len(parts); n > 1 && len(parts[n-1]) == 1 { // marker and seq must not be parted
-		parts[n-2], parts[n-1] = parts[n-2][:len(parts[n-2])-1], stage[len(stage)-2:]
-	}
-	for _, part := range parts {
+	for _, part := range s.stages(stage) {
 		done, err := s.advance(ctx, seq, part)
 		if err != nil {
 			return fmt.Errorf("redo log: %w", err)
@@ -56,6 +51,15 @@ func (s *Store) writeLarge(ctx context.Context, seq uint64, b *encoded) error {
 	}
 	s.logged = &redoLog{seq, string(marker), b.ops}
 	return s.finish(ctx, s.logged)
+}
+
+// stages cuts a log into transactions. Its two last operations, the commit point, are never parted.
+func (s *Store) stages(ops []op) [][]op {
+	parts := s.chunks(ops)
+	if n := len(parts); n > 1 && len(parts[n-1]) == 1 {
+		parts[n-2], parts[n-1] = parts[n-2][:len(parts[n-2])-1], ops[len(ops)-2:]
+	}
+	return parts
 }
 
 // finish writes the rows of a committed log and removes it. It may be repeated.
