@@ -18,7 +18,6 @@ type identity struct {
 	form  mesos.Value_Type
 	model mesos.Resource // without amount, allocation and the old role fields
 	role  string         // the role of the innermost reservation, "" when unreserved
-	disk  string         // key of DiskInfo, "" for a plain resource
 }
 
 // persistent tells whether the resource is a persistent volume.
@@ -77,12 +76,7 @@ func (ids *identities) of(r *mesos.Resource) *identity {
 		ProviderID: r.ProviderID, Name: r.Name, Type: form.Enum(), Reservations: reservationsOf(r),
 		Disk: r.Disk, Revocable: r.Revocable, Shared: r.Shared,
 	}
-	// The bytes, because the text form shows addresses instead of optional values inside lists; it serves only where
-	// the message is incomplete and has no bytes.
-	key := model.String()
-	if b, err := model.Marshal(); err == nil {
-		key = string(b)
-	}
+	key := identityKey(model)
 	if id := ids.other[key]; id != nil {
 		return id
 	}
@@ -90,14 +84,42 @@ func (ids *identities) of(r *mesos.Resource) *identity {
 	if n := len(model.Reservations); n > 0 && model.Reservations[n-1].Role != nil {
 		id.role = *model.Reservations[n-1].Role
 	}
-	if r.Disk != nil {
-		id.disk = r.Disk.String()
-	}
 	ids.other[key] = id
 	if simple {
 		ids.plain[r.Name] = id
 	}
 	return id
+}
+
+// identityKey is what resources are compared by. As in Mesos the order of labels
+// does not count, and of a persistent volume neither how it is mounted nor who
+// made it.
+func identityKey(model mesos.Resource) string {
+	stack := slices.Clone(model.Reservations)
+	for i := range stack {
+		if stack[i].Labels == nil {
+			continue
+		}
+		labels := slices.Clone(stack[i].Labels.Labels)
+		slices.SortFunc(labels, func(a, b mesos.Label) int {
+			if a.Key != b.Key {
+				return compareText(a.Key, b.Key)
+			}
+			return compareText(a.GetValue(), b.GetValue())
+		})
+		stack[i].Labels = &mesos.Labels{Labels: labels}
+	}
+	model.Reservations = stack
+	if d := model.Disk; d != nil && d.Persistence != nil {
+		model.Disk = &mesos.Resource_DiskInfo{Source: d.Source,
+			Persistence: &mesos.Resource_DiskInfo_Persistence{ID: d.Persistence.ID}}
+	}
+	// Not String, which prints addresses instead of the optional fields of lists.
+	data, err := model.Marshal()
+	if err != nil { // a required field is missing, which JSON does not mind
+		data = appendJSON(nil, &model)
+	}
+	return string(data)
 }
 
 // reservationsOf gives the reservation stack of r, whichever format it is in.

@@ -214,6 +214,7 @@ func (f *testFramework) next(kind scheduler.Event_Type) *scheduler.Event {
 func (f *testFramework) seek(what string, fits func(*scheduler.Event) bool) *scheduler.Event {
 	f.t.Helper()
 	deadline := time.After(patience)
+	var last *scheduler.Event
 	for {
 		select {
 		case ev, ok := <-f.events:
@@ -226,8 +227,13 @@ func (f *testFramework) seek(what string, fits func(*scheduler.Event) bool) *sch
 			if fits(ev) {
 				return ev
 			}
+			last = ev
 		case <-deadline:
-			f.t.Fatalf("no %s in %s", what, patience)
+			text := "nothing"
+			if last != nil {
+				text = string(appendJSON(nil, last))
+			}
+			f.t.Fatalf("no %s in %s; last came %s", what, patience, text)
 		}
 	}
 }

@@ -108,11 +108,16 @@ func TestMasterRestart(t *testing.T) {
 		t.Errorf("id %s became %s", id, f.id)
 	}
 	f.accept(offers[1:], launchOp(testTask("old", &offers[1], 1)))
-	f.update("old", mesos.TASK_DROPPED)
-	back := 0
-	for back < 2 {
-		back += len(f.offers())
-	}
+	back, dropped := 0, false
+	f.seek("both agents and the refusal", func(ev *scheduler.Event) bool {
+		switch ev.Type {
+		case scheduler.Event_OFFERS:
+			back += len(ev.Offers.Offers)
+		case scheduler.Event_UPDATE:
+			dropped = dropped || ev.Update.Status.GetState() == mesos.TASK_DROPPED
+		}
+		return back == 2 && dropped
+	})
 	f.must(&scheduler.Call{Type: scheduler.Call_RECONCILE, Reconcile: &scheduler.Call_Reconcile{}})
 	st := f.update("t1", mesos.TASK_RUNNING)
 	if st.GetReason() != mesos.REASON_RECONCILIATION || st.AgentID.GetValue() != offers[0].AgentID.Value {

@@ -81,7 +81,10 @@ func (x *acceptance) operate(op *mesos.Offer_Operation) {
 func (x *acceptance) tellVolumes(op *mesos.Offer_Operation, ch change) {
 	switch op.Type {
 	case mesos.Offer_Operation_CREATE:
-		for _, q := range ch.give {
+		for i, q := range ch.give {
+			if len(ch.give) == len(op.Create.Volumes) {
+				q.id.model.Disk = op.Create.Volumes[i].Disk // an id may come again with another mount
+			}
 			x.agent.node.runner.createVolume(q.id.role, q.id.model.Disk.Persistence.ID)
 		}
 	case mesos.Offer_Operation_DESTROY:

@@ -41,7 +41,9 @@ func TestReserveAndVolumes(t *testing.T) {
 	disk := reserve("web", "", scalar("disk", 64))
 	vol := volume("v1", disk)
 	task := testTask("t1", &o, 1)
-	task.Resources = append(task.Resources, vol)
+	elsewhere := volume("v1", disk) // the mount is the task's own business
+	elsewhere.Disk.Volume.ContainerPath = "elsewhere"
+	task.Resources = append(task.Resources, elsewhere)
 	create := mesos.Offer_Operation{Type: mesos.Offer_Operation_CREATE, Create: &mesos.Offer_Operation_Create{Volumes: []mesos.Resource{vol}}}
 	f.accept([]mesos.Offer{o}, reserveOp("web", scalar("disk", 64)), create, launchOp(task))
 	f.update("t1", mesos.TASK_RUNNING)
@@ -92,7 +94,7 @@ func TestOperationFeedback(t *testing.T) {
 		{"role", "A reserve operation was attempted for a resource with role 'other', but the resource was allocated to role 'web'" + place},
 		{"principal", "A reserve operation was attempted by authenticated principal 'framework', which does not match a reserved resource in the request with principal 'other'" + place},
 		{"none", "A reserve operation was attempted by principal 'framework', but there is a reserved resource in the request with no principal set" + place},
-		{"star", "Operation attempted with invalid resources: Resource 'cpus(reservations: [(DYNAMIC,*,framework)]):0.5' is invalid: Invalid reservation: role '*' cannot be reserved"},
+		{"star", "Operation attempted with invalid resources: Resource 'cpus(reservations: [(DYNAMIC,*,framework)]):0.5' is invalid: Invalid reservation: role \"*\" cannot be reserved"},
 		{"much", "cpus(allocated: web):4; mem(allocated: web):4096; disk(allocated: web):10000; ports(allocated: web):[31000-31499] does not contain cpus(allocated: web):100"},
 		{"plain", "Resource cpus:0.5 is not dynamically reserved" + place},
 	}

@@ -156,7 +156,7 @@ func validateResource(r *mesos.Resource) string {
 	}
 	for i := range r.Reservations {
 		if r.Reservations[i].GetRole() == "*" {
-			return "Invalid reservation: role '*' cannot be reserved"
+			return `Invalid reservation: role "*" cannot be reserved`
 		}
 		if text := validateRole(r.Reservations[i].GetRole()); text != "" {
 			return "Invalid reservation: " + text
