@@ -16,6 +16,7 @@ var whole = map[reflect.Type]any{
 	reflect.TypeFor[core.Timestamp]():           stamp,
 	reflect.TypeFor[core.Constraint]():          core.Constraint{Field: "f", Operator: "LIKE", Value: "v", HasValue: true},
 	reflect.TypeFor[core.ShellOrArgv]():         core.ShellOrArgv{Shell: new("sh")},
+	reflect.TypeFor[core.ExternalOption]():      core.ExternalOption{CSI: &core.CSIOptions{PluginName: "p", VolumeContext: map[string]string{"a": "b"}}},
 	reflect.TypeFor[core.Condition]():           core.Staging,
 	reflect.TypeFor[core.Goal]():                core.GoalStopped,
 	reflect.TypeFor[core.Health]():              core.Unhealthy,
