@@ -20,7 +20,7 @@ const (
 	ReadyTimeout = 30 * time.Second
 	// StopTimeout bounds an orderly end: the binary promises 10 s.
 	StopTimeout = 15 * time.Second
-	keepOutput  = 256 << 10 // bytes of stderr that are kept, from the end
+	keepOutput  = 32 << 10 // bytes of stderr that are kept, from the end
 )
 
 // Process is one running binary.
