@@ -245,6 +245,7 @@ func (m *master) roleShares(all totals) map[string]float64 {
 
 // makeOffer takes part off a's free resources and enters the offer.
 func (m *master) makeOffer(fw *framework, a *agent, role string, part bag) *offer {
+	part = part.inOrder()
 	o := &offer{id: fmt.Sprintf("%s-O%d", m.id, m.nextOffer), fw: fw, agent: a, role: role, bag: part}
 	m.nextOffer++
 	m.offers[o.id], fw.offers[o.id], a.offers[o.id] = o, o, o

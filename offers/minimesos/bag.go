@@ -285,6 +285,29 @@ func (b bag) filter(keep func(*identity) bool) bag {
 	return out
 }
 
+// rank orders the resources of an offer as Mesos does: ranges and sets, then what
+// is reserved, then the rest.
+func (q quantity) rank() int {
+	switch {
+	case q.id.form != mesos.SCALAR:
+		return 0
+	case q.id.role != "":
+		return 1
+	}
+	return 2
+}
+
+// inOrder brings a bag into the order of offers.
+func (b bag) inOrder() bag {
+	byRank := func(x, y quantity) int { return x.rank() - y.rank() }
+	if slices.IsSortedFunc(b, byRank) {
+		return b
+	}
+	sorted := b.clone()
+	slices.SortStableFunc(sorted, byRank)
+	return sorted
+}
+
 func normalSpans(s []span) []span {
 	if len(s) < 2 {
 		return s

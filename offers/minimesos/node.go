@@ -83,7 +83,7 @@ func newNode(c *Cluster, cfg AgentConfig, index int) *node {
 	if c.nodeByHost(n.name) != nil {
 		n.name = fmt.Sprintf("%s-%d", cfg.Hostname, index+1)
 	}
-	n.total = c.ids.bagOf(cfg.Resources)
+	n.total = c.ids.bagOf(cfg.Resources).inOrder()
 	proto := mesos.IPv4
 	n.networks = []mesos.NetworkInfo{{IPAddresses: []mesos.NetworkInfo_IPAddress{{Protocol: &proto, IPAddress: &n.cfg.IP}}}}
 	return n

@@ -66,7 +66,7 @@ func (x *acceptance) operate(op *mesos.Offer_Operation) {
 		return
 	}
 	x.left = x.left.minus(ch.take).plus(ch.give)
-	n.total = n.total.minus(ch.take).plus(ch.give)
+	n.total = n.total.minus(ch.take).plus(ch.give).inOrder()
 	x.agent.total = n.total
 	x.fw.book(x.role, ch.take, -1)
 	x.fw.book(x.role, ch.give, 1)

@@ -48,6 +48,9 @@ func TestReserveAndVolumes(t *testing.T) {
 	f.accept([]mesos.Offer{o}, reserveOp("web", scalar("disk", 64)), create, launchOp(task))
 	f.update("t1", mesos.TASK_RUNNING)
 	rest := f.offers()[0]
+	if rest.Resources[0].Name != "ports" {
+		t.Errorf("first resource %s, want ports", rest.Resources[0].Name)
+	}
 	if d := c.ids.bagOf(rest.Resources).scalar("disk"); d != 9936_000 {
 		t.Errorf("disk left %d", d)
 	}
@@ -95,7 +98,7 @@ func TestOperationFeedback(t *testing.T) {
 		{"principal", "A reserve operation was attempted by authenticated principal 'framework', which does not match a reserved resource in the request with principal 'other'" + place},
 		{"none", "A reserve operation was attempted by principal 'framework', but there is a reserved resource in the request with no principal set" + place},
 		{"star", "Operation attempted with invalid resources: Resource 'cpus(reservations: [(DYNAMIC,*,framework)]):0.5' is invalid: Invalid reservation: role \"*\" cannot be reserved"},
-		{"much", "cpus(allocated: web):4; mem(allocated: web):4096; disk(allocated: web):10000; ports(allocated: web):[31000-31499] does not contain cpus(allocated: web):100"},
+		{"much", "ports(allocated: web):[31000-31499]; cpus(allocated: web):4; mem(allocated: web):4096; disk(allocated: web):10000 does not contain cpus(allocated: web):100"},
 		{"plain", "Resource cpus:0.5 is not dynamically reserved" + place},
 	}
 	for _, x := range want {

@@ -36,7 +36,7 @@ func TestLifeOfATask(t *testing.T) {
 			}
 			f.update("t1", mesos.TASK_RUNNING)
 			rest := f.offers()
-			if len(rest) != 1 || rest[0].Resources[0].Scalar.GetValue() != 3 {
+			if len(rest) != 1 || rest[0].Resources[1].Scalar.GetValue() != 3 {
 				t.Errorf("rest of the offer %v", rest)
 			}
 			f.must(&scheduler.Call{Type: scheduler.Call_RECONCILE, Reconcile: &scheduler.Call_Reconcile{}})
@@ -289,11 +289,11 @@ func TestBadOffersAndTasks(t *testing.T) {
 		t.Fatalf("used up offers come back: %d", len(offers))
 	}
 	o := offers[0]
-	ports := spansText([]span{{o.Resources[3].Ranges.Range[0].Begin, o.Resources[3].Ranges.Range[0].End}})
+	ports := spansText([]span{{o.Resources[0].Ranges.Range[0].Begin, o.Resources[0].Ranges.Range[0].End}})
 	f.accept([]mesos.Offer{o}, launchOp(testTask("big", &o, 100), testTask("a/b", &o, 1), testTask("", &o, 1),
 		testTask("ok", &o, 1), testTask("ok", &o, 1)))
 	want := "Total resources cpus(allocated: web):100; mem(allocated: web):32 required by task and its executor is more than available " +
-		"cpus(allocated: web):4; mem(allocated: web):4096; disk(allocated: web):10000; ports(allocated: web):" + ports
+		"ports(allocated: web):" + ports + "; cpus(allocated: web):4; mem(allocated: web):4096; disk(allocated: web):10000"
 	if st := f.update("big", mesos.TASK_ERROR); st.GetMessage() != want || st.GetReason() != mesos.REASON_TASK_INVALID {
 		t.Errorf("too big: %q\nwant %q", st.GetMessage(), want)
 	}
