@@ -1,0 +1,189 @@
+package marathonapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"stadion/core"
+)
+
+// spillAt is how many bytes an encoder gathers before it writes; keptBuffer the largest buffer that is used again.
+const (
+	spillAt    = 64 << 10
+	keptBuffer = 1 << 20
+)
+
+// encoder writes JSON of any length with one small buffer. The first error sticks.
+type encoder struct {
+	b   []byte
+	out io.Writer
+	err error
+}
+
+var encoders = sync.Pool{New: func() any { return &encoder{b: make([]byte, 0, spillAt+spillAt/4)} }}
+
+// stream answers 200 with what write encodes.
+func (r *request) stream(write func(*encoder)) error {
+	e := encoders.Get().(*encoder)
+	defer func() {
+		if cap(e.b) <= keptBuffer {
+			e.b, e.out, e.err = e.b[:0], nil, nil
+			encoders.Put(e)
+		}
+	}()
+	h := r.Response().Header()
+	h.Set("Content-Type", typeJSON)
+	e.out = r.Response()
+	write(e)
+	e.flush()
+	if e.err != nil {
+		return fmt.Errorf("encode %s: %w", r.Request().URL.Path, e.err)
+	}
+	return nil
+}
+
+// spill writes the buffer once it is large.
+func (e *encoder) spill() {
+	if len(e.b) >= spillAt {
+		e.flush()
+	}
+}
+
+func (e *encoder) flush() {
+	if e.err == nil && len(e.b) > 0 {
+		_, e.err = e.out.Write(e.b)
+	}
+	e.b = e.b[:0]
+}
+
+func (e *encoder) raw(s string)             { e.b = append(e.b, s...) }
+func (e *encoder) text(s string)            { e.b = appendString(e.b, s) }
+func (e *encoder) number(n int)             { e.b = strconv.AppendInt(e.b, int64(n), 10) }
+func (e *encoder) stamp(t core.Timestamp)   { e.b = appendStamp(e.b, t) }
+func (e *encoder) field(name, value string) { e.raw(name); e.text(value) }
+func (e *encoder) count(name string, n int) { e.raw(name); e.number(n) }
+func (e *encoder) comma(first *bool)        { e.separate(first, ',') }
+func (e *encoder) separate(f *bool, sep byte) {
+	if !*f {
+		e.b = append(e.b, sep)
+	}
+	*f = false
+}
+
+// json appends any value; strings stay unescaped but for what JSON asks.
+func (e *encoder) json(v any) {
+	t, err := marshal(v)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	e.b = append(e.b, t...)
+}
+
+// marshal is json.Marshal without the escaping of <, > and & (http-api.md 1.12).
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	j := json.NewEncoder(&b)
+	j.SetEscapeHTML(false)
+	if err := j.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func appendStamp(b []byte, t core.Timestamp) []byte {
+	const layout = "2006-01-02T15:04:05.000Z"
+	b = append(b, '"')
+	b = t.Time().AppendFormat(b, layout)
+	return append(b, '"')
+}
+
+// appendString appends a JSON string. Plain ASCII, nearly all there is, takes no detour.
+func appendString(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			t, err := marshal(strings.ToValidUTF8(s, "\uFFFD"))
+			if err != nil {
+				return append(b, `""`...)
+			}
+			return append(b, t...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// answer sends a small value.
+func (r *request) answer(status int, v any) error {
+	t, err := marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", v, err)
+	}
+	return r.Blob(status, typeJSON, t)
+}
+
+// unchanged sets the ETag of the snapshot and reports whether the client has that answer already, in which case it
+// was sent a 304 (D-59). The tag names the batch, so it also serves as Last-Event-ID of /v2/events.
+func (r *request) unchanged() bool {
+	tag := `W/"` + eventID(r.snap.Term, r.snap.Seq, 0) + `"`
+	r.Response().Header().Set("ETag", tag)
+	for part := range strings.SplitSeq(r.Request().Header.Get("If-None-Match"), ",") {
+		if p := strings.TrimSpace(part); p == tag || p == tag[2:] {
+			r.Response().WriteHeader(http.StatusNotModified)
+			return true
+		}
+	}
+	return false
+}
+
+// fragments caches the JSON of definitions by pointer: definitions never change once stored. Two generations keep it
+// bounded: what was not asked for since the last turn falls out.
+type fragments struct {
+	maxCount, maxBytes int
+
+	mu         sync.RWMutex
+	young, old map[*core.App][]byte
+	bytes      int
+}
+
+func newFragments(maxCount, maxBytes int) *fragments {
+	return &fragments{maxCount: maxCount, maxBytes: maxBytes, young: map[*core.App][]byte{}}
+}
+
+// app is the JSON of an app without its closing brace, so that more can follow.
+func (f *fragments) app(a *core.App) ([]byte, error) {
+	f.mu.RLock()
+	t, ok := f.young[a]
+	f.mu.RUnlock()
+	if ok {
+		return t, nil
+	}
+	f.mu.RLock()
+	t, ok = f.old[a]
+	f.mu.RUnlock()
+	if !ok {
+		full, err := marshal(a)
+		if err != nil {
+			return nil, fmt.Errorf("encode app %s: %w", a.ID, err)
+		}
+		t = full[: len(full)-1 : len(full)-1]
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, twice := f.young[a]; twice {
+		return t, nil
+	}
+	if len(f.young) >= f.maxCount || f.bytes+len(t) > f.maxBytes {
+		f.old, f.young, f.bytes = f.young, map[*core.App][]byte{}, 0
+	}
+	f.young[a] = t
+	f.bytes += len(t)
+	return t, nil
+}

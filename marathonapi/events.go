@@ -1,0 +1,377 @@
+package marathonapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"stadion/core"
+	"stadion/marathonapi/wire"
+)
+
+// event is one encoded event, shared by all streams.
+type event struct {
+	kind  string
+	seq   uint64 // batch
+	n     uint32 // 1-based number within the batch
+	frame []byte
+}
+
+// after reports whether the event is later than event n of batch seq. n 0 means the whole batch was seen.
+func (e *event) after(seq uint64, n uint32) bool {
+	return e.seq > seq || e.seq == seq && n > 0 && e.n > n
+}
+
+// eventID names an event, or with n 0 the end of a batch: "term-seq.n", "term-seq" (D-33).
+func eventID(term int64, seq uint64, n uint32) string {
+	s := strconv.FormatInt(term, 10) + "-" + strconv.FormatUint(seq, 10)
+	if n > 0 {
+		s += "." + strconv.FormatUint(uint64(n), 10)
+	}
+	return s
+}
+
+func parseEventID(s string) (term int64, seq uint64, n uint32, ok bool) {
+	t, rest, found := strings.Cut(s, "-")
+	b, in, numbered := strings.Cut(rest, ".")
+	term, err1 := strconv.ParseInt(t, 10, 64)
+	seq, err2 := strconv.ParseUint(b, 10, 64)
+	if numbered {
+		v, err := strconv.ParseUint(in, 10, 32)
+		n, found = uint32(v), found && err == nil && v > 0
+	}
+	return term, seq, n, found && err1 == nil && err2 == nil
+}
+
+// hub keeps the newest events of the term in a ring. Streams read it at their own pace: a slow one costs a cursor, not
+// a queue, and Publish never waits for any of them.
+type hub struct {
+	maxStreams int
+
+	mu      sync.Mutex
+	term    int64
+	ring    []event
+	next    uint64 // number of the next event of the ring; ring[next%len] will hold it
+	first   uint64 // oldest event of this term that is still there
+	seq     uint64
+	n       uint32
+	streams map[*stream]struct{}
+	closed  string // why no stream is welcome any more
+}
+
+// stream is one reader of the hub.
+type stream struct {
+	wake   chan struct{} // holds one token when there is something new
+	cursor uint64        // next event to send
+	cut    string        // why the hub wants it gone
+}
+
+func newHub(size, maxStreams int) *hub {
+	return &hub{maxStreams: maxStreams, ring: make([]event, size), streams: map[*stream]struct{}{}}
+}
+
+var (
+	errTooManyStreams = &core.Error{Kind: core.Unavailable, Message: "too many event streams"}
+	errHubClosed      = &core.Error{Kind: core.Unavailable, Message: "the server is shutting down"}
+)
+
+// publish encodes the notices once and wakes the streams. A new term begins with an empty ring.
+func (h *hub) publish(term int64, seq uint64, notices []core.Notice) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	var failed error
+	texts := make([][]byte, len(notices))
+	for i := range notices {
+		t, err := notices[i].Payload()
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("encode %s: %w", notices[i].Type, err))
+		} else {
+			texts[i] = wire.PlainNumbers(t)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.enter(term)
+	for i := range notices {
+		if texts[i] != nil {
+			h.add(max(seq, h.seq), notices[i].Type, texts[i])
+		}
+	}
+	h.wakeAll()
+	return failed
+}
+
+// enter begins a term: events of an older one are not replayed.
+func (h *hub) enter(term int64) {
+	if term != h.term {
+		h.term, h.first, h.seq, h.n = term, h.next, 0, 0
+	}
+}
+
+// add appends one event. The id stands before the frame, which stays what clients of Marathon know (http-api.md 11.1).
+func (h *hub) add(seq uint64, kind string, text []byte) {
+	if seq != h.seq {
+		h.seq, h.n = seq, 0
+	}
+	h.n++
+	f := make([]byte, 0, len(text)+len(kind)+64)
+	f = append(f, "id: "...)
+	f = append(f, eventID(h.term, seq, h.n)...)
+	f = append(f, "\r\nevent: "...)
+	f = append(f, kind...)
+	f = append(f, "\r\ndata: "...)
+	f = append(f, text...)
+	f = append(f, "\r\n\r\n"...)
+	h.ring[h.next%uint64(len(h.ring))] = event{kind, seq, h.n, f}
+	h.next++
+	if h.next-h.first > uint64(len(h.ring)) {
+		h.first = h.next - uint64(len(h.ring))
+	}
+}
+
+func (h *hub) wakeAll() {
+	for s := range h.streams {
+		s.signal()
+	}
+}
+
+func (s *stream) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// attach adds a stream whose first event is that of its own attaching, preceded by what it missed since lastID, if
+// that is of this term and still in the ring. missed is false when lastID could not be honoured.
+func (h *hub) attach(term int64, lastID string, hello core.Notice) (s *stream, missed bool, err error) {
+	text, err := hello.Payload()
+	if err != nil {
+		return nil, false, fmt.Errorf("encode %s: %w", hello.Type, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed != "" {
+		return nil, false, errHubClosed
+	}
+	if len(h.streams) >= h.maxStreams {
+		return nil, false, errTooManyStreams
+	}
+	h.enter(term)
+	s = &stream{wake: make(chan struct{}, 1), cursor: h.next}
+	missed = lastID != "" && !h.rewind(s, lastID)
+	h.streams[s] = struct{}{}
+	h.add(h.seq, hello.Type, text)
+	h.wakeAll()
+	return s, missed, nil
+}
+
+// rewind moves a stream back to the event after the given one.
+func (h *hub) rewind(s *stream, lastID string) bool {
+	term, seq, n, ok := parseEventID(lastID)
+	if !ok || term != h.term {
+		return false
+	}
+	at := h.next
+	for at > h.first && h.ring[(at-1)%uint64(len(h.ring))].after(seq, n) {
+		at--
+	}
+	if at == h.first && h.full() {
+		return false // what came right after the given event may have been overwritten
+	}
+	s.cursor = at
+	return true
+}
+
+func (h *hub) full() bool { return h.next-h.first == uint64(len(h.ring)) }
+
+func (h *hub) detach(s *stream, bye core.Notice) {
+	text, err := bye.Payload()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s)
+	if err == nil && h.closed == "" {
+		h.add(h.seq, bye.Type, text)
+		h.wakeAll()
+	}
+}
+
+// take copies the frames that wait for a stream into buf, at most limit bytes of them beyond the first. waiting is
+// how many wanted events were published since mark, the end of the write before.
+func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, backlog int) (out []byte, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.cut != "" {
+		return buf, s.cut
+	}
+	if s.cursor < h.first && h.full() {
+		return buf, "overflow: reader is too slow"
+	}
+	s.cursor = max(s.cursor, h.first)
+	size := uint64(len(h.ring))
+	waiting := 0
+	for at := max(mark, s.cursor); mark > 0 && at < h.next && waiting <= backlog; at++ {
+		if want(h.ring[at%size].kind) {
+			waiting++
+		}
+	}
+	if waiting > backlog {
+		return buf, "overflow: reader is too slow"
+	}
+	for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
+		if ev := &h.ring[s.cursor%size]; want(ev.kind) {
+			buf = append(buf, ev.frame...)
+		}
+	}
+	if s.cursor < h.next {
+		s.signal()
+	}
+	return buf, ""
+}
+
+// maxWrite is about how many bytes one write to a stream carries.
+const maxWrite = 256 << 10
+
+// end is the number of the next event.
+func (h *hub) end() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next
+}
+
+func (h *hub) cut(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.streams {
+		s.cut = reason
+	}
+	h.wakeAll()
+}
+
+func (h *hub) close(reason string) {
+	h.mu.Lock()
+	h.closed = reason
+	h.mu.Unlock()
+	h.cut(reason)
+}
+
+// Publish hands the events of a batch to the streams. It does not wait for any of them.
+func (s *Server) Publish(seq uint64, notices []core.Notice) {
+	term := int64(0)
+	if snap := s.loop.Snapshot(); snap != nil {
+		term = snap.Term
+	}
+	if err := s.hub.publish(term, seq, notices); err != nil {
+		s.log.Error("events lost", zap.Error(err))
+	}
+}
+
+// events is GET /v2/events. The Accept line must be exactly text/event-stream (http-api.md 11.1).
+func (s *Server) events(r *request) error {
+	req := r.Request()
+	if a := req.Header.Values("Accept"); len(a) != 1 || a[0] != typeEvent || req.Method == http.MethodHead {
+		return echo.NewHTTPError(http.StatusMethodNotAllowed)
+	}
+	kinds := map[string]bool{}
+	for _, k := range r.QueryParams()["event_type"] {
+		kinds[k] = true
+	}
+	want := func(kind string) bool { return len(kinds) == 0 || kinds[kind] }
+	st, missed, err := s.hub.attach(r.snap.Term, req.Header.Get("Last-Event-ID"), s.attachment("event_stream_attached", req))
+	if err != nil {
+		return err
+	}
+	defer func() { s.hub.detach(st, s.attachment("event_stream_detached", req)) }()
+	h := r.Response().Header()
+	h.Set("Content-Type", typeEvent+";charset=utf-8")
+	h.Set("X-Accel-Buffering", "no")
+	r.Response().WriteHeader(http.StatusOK)
+	w := streamWriter{w: r.Response(), control: http.NewResponseController(r.Response())}
+	defer w.release()
+	if missed {
+		if err := w.write([]byte(": events after the given id are no longer known\r\n\r\n")); err != nil {
+			return nil
+		}
+	}
+	s.pump(req.Context(), st, &w, want)
+	return nil
+}
+
+// pump sends until the client goes, is too slow or the hub cuts the stream. Errors of writing end it silently: the
+// client is gone.
+func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want func(string) bool) {
+	idle := time.NewTimer(keepAlive)
+	defer idle.Stop()
+	var buf []byte
+	mark := uint64(0)
+	for {
+		var reason string
+		if buf, reason = s.hub.take(st, want, buf[:0], mark, s.cfg.EventBacklog); reason != "" {
+			w.farewell(reason)
+			return
+		}
+		if len(buf) > 0 {
+			mark = s.hub.end()
+			if w.write(buf) != nil {
+				return
+			}
+			idle.Reset(keepAlive)
+			continue
+		}
+		mark = 0
+		if cap(buf) > 2*maxWrite {
+			buf = nil
+		}
+		select {
+		case <-st.wake:
+		case <-idle.C:
+			if w.write([]byte("\r\n")) != nil {
+				return
+			}
+			idle.Reset(keepAlive)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) attachment(kind string, r *http.Request) core.Notice {
+	return core.Notice{Type: kind, At: core.At(s.now()), Body: struct {
+		Remote string `json:"remoteAddress"`
+	}{r.RemoteAddr}}
+}
+
+// streamWriter writes with a deadline, so that a reader that takes nothing cannot hold the stream for ever.
+type streamWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *streamWriter) write(b []byte) error { return w.within(streamWriteTimeout, b) }
+
+func (w *streamWriter) within(d time.Duration, b []byte) error {
+	if err := w.control.SetWriteDeadline(time.Now().Add(d)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := w.w.Write(b); err != nil {
+		return err
+	}
+	return w.control.Flush()
+}
+
+// release lifts the deadline, so that the connection can serve what comes next.
+func (w *streamWriter) release() { _ = w.control.SetWriteDeadline(time.Time{}) }
+
+// farewell tells why the stream ends (D-33). Whether it arrives is up to the client.
+func (w *streamWriter) farewell(reason string) {
+	_ = w.within(farewellTimeout, []byte(": "+reason+"\r\n\r\n"))
+}

@@ -1,0 +1,258 @@
+package marathonapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+
+	"stadion/core"
+	"stadion/deployments"
+)
+
+// groupEmbeds is the default set; any embed parameter switches it off (http-api.md 6.2).
+func (r *request) groupEmbeds() embeds {
+	if len(r.QueryParams()["embed"]) == 0 {
+		return embeds{groups: true, apps: true, pods: true}
+	}
+	return r.readEmbeds(embeds{})
+}
+
+func (s *Server) getGroup(r *request) error {
+	id, _ := r.id()
+	g, ok := r.snap.Group(id)
+	if !ok {
+		return missing("Group", id)
+	}
+	m := r.groupEmbeds()
+	if !m.stats && r.unchanged() {
+		return nil
+	}
+	return s.groupAnswer(r, r.snap, g, m)
+}
+
+func (s *Server) groupAnswer(r *request, tree core.Tree, g core.Group, m embeds) error {
+	t := nodesBelow(tree, g.ID)
+	return r.stream(func(e *encoder) { s.group(e, r, tree, g, m, t) })
+}
+
+// nodes is a part of the tree by parent, so that a group is written in one pass.
+type nodes struct {
+	apps   map[core.PathID][]*core.App
+	pods   map[core.PathID][]*core.Pod
+	groups map[core.PathID][]core.Group
+}
+
+func nodesBelow(tree core.Tree, id core.PathID) *nodes {
+	n := &nodes{apps: map[core.PathID][]*core.App{}, pods: map[core.PathID][]*core.Pod{}, groups: map[core.PathID][]core.Group{}}
+	for spec := range tree.SpecsBelow(id) {
+		p := spec.SpecID().Parent()
+		switch v := spec.(type) {
+		case *core.App:
+			n.apps[p] = append(n.apps[p], v)
+		case *core.Pod:
+			n.pods[p] = append(n.pods[p], v)
+		}
+	}
+	for g := range tree.GroupsBelow(id) {
+		p := g.ID.Parent()
+		n.groups[p] = append(n.groups[p], g)
+	}
+	return n
+}
+
+// group encodes a group and what is embedded, fields in the order of http-api.md 6.1.
+func (s *Server) group(e *encoder, r *request, tree core.Tree, g core.Group, m embeds, n *nodes) {
+	e.field(`{"id":`, string(g.ID))
+	e.raw(`,"apps":[`)
+	first := true
+	if m.apps {
+		for _, a := range n.apps[g.ID] {
+			e.comma(&first)
+			s.app(e, r.snap, a, m)
+		}
+	}
+	e.raw(`],"pods":[`)
+	first = true
+	if m.pods {
+		for _, p := range n.pods[g.ID] {
+			e.comma(&first)
+			s.podStatusText(e, r.snap, p)
+		}
+	}
+	e.raw(`],"groups":[`)
+	first = true
+	if m.groups {
+		for _, child := range n.groups[g.ID] {
+			e.comma(&first)
+			s.group(e, r, tree, child, m, n)
+		}
+	}
+	e.raw(`],"dependencies":[`)
+	for i, d := range g.Dependencies {
+		if i > 0 {
+			e.raw(",")
+		}
+		e.text(string(d))
+	}
+	version := g.Version
+	if g.ID == core.Root {
+		version = max(version, tree.RootStamp())
+	}
+	e.raw(`],"version":`)
+	e.stamp(version)
+	if g.EnforceRole != nil {
+		e.raw(`,"enforceRole":`)
+		e.json(*g.EnforceRole)
+	}
+	e.raw("}")
+	e.spill()
+}
+
+// groupApps is a bare array of the apps of a group and below; a missing group is an empty one (http-api.md 6.3).
+func (s *Server) groupApps(r *request) error {
+	id, _ := r.id()
+	m := r.readEmbeds(embeds{})
+	return r.stream(func(e *encoder) {
+		e.raw("[")
+		first := true
+		for a := range apps(r.snap, id) {
+			e.comma(&first)
+			s.app(e, r.snap, a, m)
+		}
+		e.raw("]")
+	})
+}
+
+// groupVersions lists the versions of the tree that have the group, newest first.
+func (s *Server) groupVersions(r *request) error {
+	id, _ := r.id()
+	if _, ok := r.snap.Group(id); !ok {
+		return missing("Group", id)
+	}
+	out := []core.Timestamp{}
+	for root := range r.snap.Roots() {
+		if id != core.Root {
+			tree, _ := r.snap.RootAt(root.Version)
+			if _, had := tree.Group(id); !had {
+				continue
+			}
+		}
+		out = append(out, root.Version)
+	}
+	slices.Reverse(out)
+	return r.answer(http.StatusOK, out)
+}
+
+func (s *Server) groupVersion(r *request) error {
+	at, err := core.ParseTimestamp(r.vars["version"])
+	if err != nil {
+		return err
+	}
+	id, _ := r.id()
+	if tree, ok := r.snap.RootAt(at); ok {
+		if g, ok := tree.Group(id); ok {
+			return s.groupAnswer(r, tree, g, r.groupEmbeds())
+		}
+	}
+	return &core.Error{Kind: core.NotFound, Message: "Group '" + string(id) + "' does not exist in version " + at.String(), Direct: true}
+}
+
+func (s *Server) createGroup(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	id, err := r.writableID()
+	if err != nil {
+		return err
+	}
+	res, err := s.update(r, r.flag("force"), nil, func(tree core.Tree) (core.Change, error) {
+		return s.wire.PutGroup(id, body, true, tree)
+	})
+	if err != nil {
+		return err
+	}
+	s.located(r, string(bodyGroupID(id, body)))
+	return r.deployed(http.StatusCreated, res)
+}
+
+// bodyGroupID is the id of an accepted body, resolved against the path.
+func bodyGroupID(path core.PathID, body []byte) core.PathID {
+	var b struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(body, &b) != nil || b.ID == "" {
+		return path
+	}
+	if id, err := core.ParsePath(b.ID, path); err == nil {
+		return id
+	}
+	return path
+}
+
+func (s *Server) putGroup(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	id, err := r.writableID()
+	if err != nil {
+		return err
+	}
+	make := func(tree core.Tree) (core.Change, error) { return s.wire.PutGroup(id, body, false, tree) }
+	if r.flag("dryRun") {
+		return s.dryRun(r, make)
+	}
+	res, err := s.update(r, r.flag("force"), nil, make)
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}
+
+// dryRun answers with the steps that a change would take; nothing is stored (http-api.md 6.5).
+func (s *Server) dryRun(r *request, make build) error {
+	ch, err := make(r.snap)
+	if err != nil {
+		return err
+	}
+	if err := s.wire.ValidateTree(r.snap, ch); err != nil {
+		return err
+	}
+	stamp := max(core.At(s.now()), r.snap.RootStamp()+1)
+	u, err := deployments.Prepare(r.snap, ch, stamp, s.cfg.Plan)
+	if err != nil {
+		return err
+	}
+	return r.answer(http.StatusOK, map[string]any{"steps": core.WireSteps(u.Steps)})
+}
+
+func (s *Server) patchGroup(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	id, err := r.writableID()
+	if err != nil {
+		return err
+	}
+	_, err = s.update(r, false, nil, func(tree core.Tree) (core.Change, error) { return s.wire.PatchGroup(id, body, tree) })
+	var e *core.Error
+	if errors.As(err, &e) && e.Kind == core.NotFound {
+		return missing("Group", id)
+	}
+	if err != nil {
+		return err
+	}
+	return r.NoContent(http.StatusOK)
+}
+
+func (s *Server) deleteGroup(r *request) error {
+	id, _ := r.id()
+	res, err := s.update(r, r.flag("force"), nil, func(tree core.Tree) (core.Change, error) { return s.wire.RemoveGroup(id, tree) })
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}

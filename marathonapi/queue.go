@@ -1,0 +1,195 @@
+package marathonapi
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"stadion/core"
+	"stadion/core/machine"
+	"stadion/core/state"
+	"stadion/offers"
+)
+
+// queueItem is what waits of one spec in one role (behaviour.md 4.5).
+type queueItem struct {
+	Count   int            `json:"count"`
+	Delay   queueDelay     `json:"delay"`
+	Since   core.Timestamp `json:"since"`
+	Summary offersSummary  `json:"processedOffersSummary"`
+	Unused  []unusedOffer  `json:"lastUnusedOffers,omitzero"`
+	App     *core.App      `json:"app,omitempty"`
+	Pod     *core.Pod      `json:"pod,omitempty"`
+	Role    string         `json:"role"`
+}
+
+type queueDelay struct {
+	TimeLeft int64 `json:"timeLeftSeconds"`
+	Overdue  bool  `json:"overdue"`
+}
+
+type offersSummary struct {
+	Processed     int                `json:"processedOffersCount"`
+	Unused        int                `json:"unusedOffersCount"`
+	LastUnusedAt  core.Timestamp     `json:"lastUnusedOfferAt,omitzero"`
+	LastUsedAt    core.Timestamp     `json:"lastUsedOfferAt,omitzero"`
+	LastOffers    []offers.FunnelRow `json:"rejectSummaryLastOffers"`
+	LaunchAttempt []offers.FunnelRow `json:"rejectSummaryLaunchAttempt"`
+}
+
+type unusedOffer struct {
+	Offer     offerInfo      `json:"offer"`
+	Reason    []string       `json:"reason"`
+	Timestamp core.Timestamp `json:"timestamp"`
+}
+
+type offerInfo struct {
+	ID         string          `json:"id"`
+	Hostname   string          `json:"hostname"`
+	AgentID    string          `json:"agentId"`
+	Resources  []resourceInfo  `json:"resources"`
+	Attributes []attributeInfo `json:"attributes"`
+}
+
+type resourceInfo struct {
+	Name   string      `json:"name"`
+	Role   string      `json:"role"`
+	Scalar *core.Num   `json:"scalar,omitempty"`
+	Ranges []rangeInfo `json:"ranges,omitempty"`
+	Set    []string    `json:"set,omitempty"`
+}
+
+type rangeInfo struct {
+	Begin uint64 `json:"begin"`
+	End   uint64 `json:"end"`
+}
+
+type attributeInfo struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+func (s *Server) queue(r *request) error {
+	unused := slices.Contains(r.QueryParams()["embed"], "lastUnusedOffers")
+	now := core.At(s.now())
+	return r.stream(func(e *encoder) {
+		e.raw(`{"queue":[`)
+		first := true
+		for id, c := range r.snap.Counted() {
+			spec, ok := r.snap.Spec(id)
+			if !ok || c.Waiting+c.Provisioned == 0 {
+				continue
+			}
+			for _, item := range queueItems(r.snap, spec, now, unused) {
+				e.comma(&first)
+				e.json(item)
+				e.spill()
+			}
+		}
+		e.raw("]}")
+	})
+}
+
+// queueItems groups the queued instances of a spec by role.
+func queueItems(snap *state.Snapshot, spec core.RunSpec, now core.Timestamp, unused bool) []queueItem {
+	var items []queueItem
+	for i := range snap.InstancesOf(spec.SpecID()) {
+		if !i.Queued() {
+			continue
+		}
+		n := slices.IndexFunc(items, func(q queueItem) bool { return q.Role == i.Role })
+		if n < 0 {
+			n = len(items)
+			items = append(items, queueItem{Role: i.Role, Since: i.QueuedAt})
+		}
+		items[n].Count++
+		items[n].Since = min(items[n].Since, i.QueuedAt)
+	}
+	for n := range items {
+		items[n].describe(snap, spec, now, unused)
+	}
+	return items
+}
+
+func (q *queueItem) describe(snap *state.Snapshot, spec core.RunSpec, now core.Timestamp, unused bool) {
+	switch v := spec.(type) {
+	case *core.App:
+		q.App = v
+	case *core.Pod:
+		q.Pod = v
+	}
+	q.Delay = queueDelay{Overdue: true}
+	if d, ok := snap.Delay(core.RefOf(spec)); ok {
+		left := d.Deadline().Sub(now).Seconds()
+		q.Delay = queueDelay{TimeLeft: int64(max(0, left)), Overdue: left < -1}
+	}
+	stats := snap.Stats(spec.SpecID())
+	if stats == nil {
+		stats = &state.QueueStats{}
+	}
+	attempt, last := offers.Funnel(stats.Funnel), offers.Funnel{}
+	agents := slices.Sorted(maps.Keys(stats.LastOffers))
+	if unused {
+		q.Unused = make([]unusedOffer, 0, len(agents))
+	}
+	for _, a := range agents {
+		o := stats.LastOffers[a]
+		reasons := make([]offers.Reason, len(o.Reasons))
+		for i, x := range o.Reasons {
+			reasons[i] = offers.Reason(x)
+		}
+		last.Add(reasons)
+		if unused {
+			q.Unused = append(q.Unused, unusedOf(o, reasons))
+		}
+	}
+	rejected := stats.Unused
+	q.Summary = offersSummary{Processed: stats.Processed, Unused: rejected, LastUnusedAt: stats.LastUnused, LastUsedAt: stats.LastUsed,
+		LastOffers: last.Rows(len(agents)), LaunchAttempt: attempt.Rows(stats.Processed)}
+}
+
+func unusedOf(o state.LastOffer, reasons []offers.Reason) unusedOffer {
+	u := unusedOffer{Timestamp: o.At, Reason: []string{}}
+	for _, x := range reasons {
+		u.Reason = append(u.Reason, x.String())
+	}
+	u.Offer = offerInfo{Resources: []resourceInfo{}, Attributes: []attributeInfo{}}
+	var offer *offers.Offer
+	switch v := o.Offer.(type) {
+	case offers.Offer:
+		offer = &v
+	case *offers.Offer:
+		offer = v
+	}
+	if offer == nil {
+		return u
+	}
+	u.Offer.ID = offer.ID
+	if a := offer.Agent; a != nil {
+		u.Offer.Hostname, u.Offer.AgentID = a.Host, a.ID
+		for _, at := range a.Attributes {
+			u.Offer.Attributes = append(u.Offer.Attributes, attributeInfo{at.Name, at.Value})
+		}
+	}
+	for i := range offer.Resources {
+		x := &offer.Resources[i]
+		info := resourceInfo{Name: x.Name, Role: x.Role(), Set: x.Items}
+		if x.Type == offers.Scalar {
+			n := core.Num(x.Value)
+			info.Scalar = &n
+		}
+		for _, g := range x.Ranges {
+			info.Ranges = append(info.Ranges, rangeInfo{g.Begin, g.End})
+		}
+		u.Offer.Resources = append(u.Offer.Resources, info)
+	}
+	return u
+}
+
+func (s *Server) resetDelay(r *request) error {
+	id, _ := r.id()
+	if _, err := submit[any](s, r, machine.ResetDelay{Spec: id}); err != nil {
+		return err
+	}
+	return r.NoContent(http.StatusNoContent)
+}

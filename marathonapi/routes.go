@@ -1,0 +1,134 @@
+package marathonapi
+
+// The content types of the table.
+const (
+	typeJSON  = "application/json"
+	typeText  = "text/plain"
+	typeHTML  = "text/html"
+	typeEvent = "text/event-stream"
+)
+
+// Route is one line of http-api.md section 2.
+type Route struct {
+	Method   string
+	Pattern  string   // {x} is one segment, {x+} one or more
+	Query    []string // names of the query parameters it knows
+	Consumes string   // content type of the body; empty: any or none
+	Produces []string // content types it can answer with; none: it decides itself
+	Section  string   // of http-api.md
+	Summary  string
+	// Final: another method on this path is a 405, never a look at the next pattern.
+	Final  bool
+	handle func(*Server, *request) error
+}
+
+var asJSON = []string{typeJSON}
+
+// Routes is the table of all routes. Where several patterns match a path the first one wins; if it lacks the method
+// and is not Final, the next one is asked: DELETE /v2/apps/a/restart deletes the app /a/restart (http-api.md 4.1).
+func Routes() []Route {
+	var all []Route
+	for _, part := range [][]Route{systemRoutes, appRoutes, groupRoutes, podRoutes, otherRoutes} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+var systemRoutes = []Route{
+	{Method: "GET", Pattern: "/", Section: "3.1", Summary: "redirect to the web UI", handle: redirectTo("/ui/")},
+	{Method: "GET", Pattern: "/ui", Section: "3.1", Summary: "redirect to the web UI", handle: redirectTo("/ui/")},
+	{Method: "GET", Pattern: "/help", Section: "3.1", Summary: "redirect to the API console", handle: redirectTo("api-console/index.html")},
+	{Method: "GET", Pattern: "/ui/{file+}", Section: "3.1", Summary: "web UI", handle: (*Server).static},
+	{Method: "GET", Pattern: "/api-console/{file+}", Section: "3.1", Summary: "API console", handle: (*Server).static},
+	{Method: "GET", Pattern: "/public/{file+}", Section: "3.1", Summary: "descriptions of the API", handle: (*Server).static},
+	{Method: "GET", Pattern: "/ping", Section: "3.2", Summary: "is a leader there", handle: (*Server).ping},
+	{Method: "GET", Pattern: "/metrics", Produces: asJSON, Section: "3.3", Summary: "metrics as JSON", handle: (*Server).metricsJSON},
+	{Method: "GET", Pattern: "/metrics/prometheus", Section: "3.4", Summary: "metrics for Prometheus", handle: (*Server).metricsPrometheus},
+	{Method: "GET", Pattern: "/logging", Produces: asJSON, Section: "3.5", Summary: "log levels", handle: (*Server).getLogging},
+	{Method: "POST", Pattern: "/logging", Consumes: typeJSON, Produces: asJSON, Section: "3.5", Summary: "set a log level", handle: (*Server).setLogging},
+	{Method: "GET", Pattern: "/config", Produces: asJSON, Section: "3.6", Summary: "configuration of the process", handle: (*Server).config},
+}
+
+var (
+	queryForce = []string{"force"}
+	queryPut   = []string{"force", "partialUpdate"}
+	queryKill  = []string{"scale", "force", "wipe"}
+	queryEmbed = []string{"embed"}
+)
+
+var appRoutes = []Route{
+	{Method: "GET", Pattern: "/v2/apps", Query: []string{"cmd", "id", "label", "embed"}, Produces: asJSON, Section: "4.2", Summary: "list apps", handle: (*Server).listApps},
+	{Method: "POST", Pattern: "/v2/apps", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "create an app", handle: (*Server).createApp},
+	{Method: "PUT", Pattern: "/v2/apps", Query: queryPut, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "create or update several apps", handle: (*Server).putApps},
+	{Method: "PATCH", Pattern: "/v2/apps", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "update several apps", handle: (*Server).patchApps},
+	{Method: "GET", Pattern: "/v2/apps/*/tasks", Produces: taskTypes, Section: "5.2", Summary: "tasks of all apps", Final: true, handle: (*Server).groupTasks},
+	{Method: "GET", Pattern: "/v2/apps/*", Query: queryEmbed, Produces: asJSON, Section: "4.1", Summary: "all apps", handle: (*Server).wildcardApps},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/*/tasks", Produces: taskTypes, Section: "5.2", Summary: "tasks of the apps below a group", Final: true, handle: (*Server).groupTasks},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/*", Query: queryEmbed, Produces: asJSON, Section: "4.1", Summary: "apps below a group", handle: (*Server).wildcardApps},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/tasks", Query: []string{"containerNetworks"}, Produces: taskTypes, Section: "5.2", Summary: "tasks of an app", Final: true, handle: (*Server).appTasks},
+	{Method: "DELETE", Pattern: "/v2/apps/{id+}/tasks", Query: []string{"host", "scale", "force", "wipe"}, Produces: asJSON, Section: "5.2", Summary: "kill tasks of an app", Final: true, handle: (*Server).killAppTasks},
+	{Method: "DELETE", Pattern: "/v2/apps/{id+}/tasks/{task}", Query: queryKill, Produces: asJSON, Section: "5.2", Summary: "kill one task", Final: true, handle: (*Server).killOneTask},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/versions", Produces: asJSON, Section: "4.1", Summary: "versions of an app", Final: true, handle: (*Server).appVersions},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/versions/{version}", Produces: asJSON, Section: "4.1", Summary: "one version of an app", Final: true, handle: (*Server).appVersion},
+	{Method: "POST", Pattern: "/v2/apps/{id+}/restart", Query: queryForce, Produces: asJSON, Section: "4.6", Summary: "replace all instances", handle: (*Server).restartApp},
+	{Method: "GET", Pattern: "/v2/apps/{id+}", Query: queryEmbed, Produces: asJSON, Section: "4.1", Summary: "one app", handle: (*Server).getApp},
+	{Method: "PUT", Pattern: "/v2/apps/{id+}", Query: queryPut, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "create or update an app", handle: (*Server).putApp},
+	{Method: "PATCH", Pattern: "/v2/apps/{id+}", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "update an app", handle: (*Server).patchApp},
+	{Method: "DELETE", Pattern: "/v2/apps/{id+}", Query: queryForce, Produces: asJSON, Section: "4.6", Summary: "remove an app", handle: (*Server).deleteApp},
+}
+
+var queryDry = []string{"force", "dryRun"}
+
+var groupRoutes = []Route{
+	{Method: "GET", Pattern: "/v2/groups/versions/{version}", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "the root group at a version", handle: (*Server).groupVersion},
+	{Method: "GET", Pattern: "/v2/groups/versions", Produces: asJSON, Section: "6.3", Summary: "versions of the tree", handle: (*Server).groupVersions},
+	{Method: "GET", Pattern: "/v2/groups/apps", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "all apps", handle: (*Server).groupApps},
+	{Method: "GET", Pattern: "/v2/groups/{id+}/versions/{version}", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "a group at a version", handle: (*Server).groupVersion},
+	{Method: "GET", Pattern: "/v2/groups/{id+}/versions", Produces: asJSON, Section: "6.3", Summary: "versions of a group", handle: (*Server).groupVersions},
+	{Method: "GET", Pattern: "/v2/groups/{id+}/apps", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "apps of a group and below", handle: (*Server).groupApps},
+	{Method: "GET", Pattern: "/v2/groups", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "the root group", handle: (*Server).getGroup},
+	{Method: "POST", Pattern: "/v2/groups", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "create a group", handle: (*Server).createGroup},
+	{Method: "PUT", Pattern: "/v2/groups", Query: queryDry, Produces: asJSON, Section: "6.3", Summary: "update the root group", handle: (*Server).putGroup},
+	{Method: "DELETE", Pattern: "/v2/groups", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "remove everything", handle: (*Server).deleteGroup},
+	{Method: "GET", Pattern: "/v2/groups/{id+}", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "a group", handle: (*Server).getGroup},
+	{Method: "POST", Pattern: "/v2/groups/{id+}", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "create a group", handle: (*Server).createGroup},
+	{Method: "PUT", Pattern: "/v2/groups/{id+}", Query: queryDry, Produces: asJSON, Section: "6.3", Summary: "create or update a group", handle: (*Server).putGroup},
+	{Method: "PATCH", Pattern: "/v2/groups/{id+}", Produces: asJSON, Section: "6.6", Summary: "set enforceRole", handle: (*Server).patchGroup},
+	{Method: "DELETE", Pattern: "/v2/groups/{id+}", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "remove a group and all below", handle: (*Server).deleteGroup},
+}
+
+var podRoutes = []Route{
+	{Method: "GET", Pattern: "/v2/pods", Produces: asJSON, Section: "7.1", Summary: "list pods", handle: (*Server).listPods},
+	{Method: "POST", Pattern: "/v2/pods", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "7.1", Summary: "create a pod", handle: (*Server).createPod},
+	{Method: "GET", Pattern: "/v2/pods/::status", Produces: asJSON, Section: "7.1", Summary: "status of all pods", Final: true, handle: (*Server).podStatuses},
+	{Method: "GET", Pattern: "/v2/pods/{id+}::status", Produces: asJSON, Section: "7.1", Summary: "status of a pod", Final: true, handle: (*Server).podStatus},
+	{Method: "GET", Pattern: "/v2/pods/{id+}::versions", Produces: asJSON, Section: "7.1", Summary: "versions of a pod", Final: true, handle: (*Server).podVersions},
+	{Method: "GET", Pattern: "/v2/pods/{id+}::versions/{version}", Produces: asJSON, Section: "7.1", Summary: "one version of a pod", Final: true, handle: (*Server).podVersion},
+	{Method: "DELETE", Pattern: "/v2/pods/{id+}::instances", Query: []string{"wipe"}, Consumes: typeJSON, Produces: asJSON, Section: "7.1", Summary: "kill instances of a pod", Final: true, handle: (*Server).killPodInstances},
+	{Method: "DELETE", Pattern: "/v2/pods/{id+}::instances/{instance}", Query: []string{"wipe"}, Produces: asJSON, Section: "7.1", Summary: "kill one instance of a pod", Final: true, handle: (*Server).killPodInstance},
+	{Method: "GET", Pattern: "/v2/pods/{id+}", Produces: asJSON, Section: "7.1", Summary: "one pod", handle: (*Server).getPod},
+	{Method: "PUT", Pattern: "/v2/pods/{id+}", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "7.1", Summary: "create or replace a pod", handle: (*Server).putPod},
+	{Method: "DELETE", Pattern: "/v2/pods/{id+}", Query: queryForce, Section: "7.1", Summary: "remove a pod", handle: (*Server).deletePod},
+}
+
+var otherRoutes = []Route{
+	{Method: "GET", Pattern: "/v2/deployments", Query: queryEmbed, Produces: asJSON, Section: "8.1", Summary: "running deployments", handle: (*Server).listDeployments},
+	{Method: "DELETE", Pattern: "/v2/deployments/{id}", Query: queryForce, Produces: asJSON, Section: "8.1", Summary: "revert or stop a deployment", handle: (*Server).cancelDeployment},
+	{Method: "GET", Pattern: "/v2/tasks", Query: []string{"status", "status[]", "containerNetworks"}, Produces: taskTypes, Section: "5.2", Summary: "tasks of all apps", handle: (*Server).allTasks},
+	{Method: "POST", Pattern: "/v2/tasks/delete", Query: queryKill, Consumes: typeJSON, Produces: asJSON, Section: "5.2", Summary: "kill tasks by id", handle: (*Server).killTasks},
+	{Method: "GET", Pattern: "/v2/queue", Query: queryEmbed, Produces: asJSON, Section: "9.1", Summary: "what waits for offers", handle: (*Server).queue},
+	{Method: "DELETE", Pattern: "/v2/queue/{id+}/delay", Section: "9.2", Summary: "forget the back-off of a spec", handle: (*Server).resetDelay},
+	{Method: "GET", Pattern: "/v2/info", Produces: asJSON, Section: "10.1", Summary: "about the server", handle: (*Server).info},
+	{Method: "GET", Pattern: "/v2/leader", Produces: asJSON, Section: "10.2", Summary: "who leads", handle: (*Server).getLeader},
+	{Method: "DELETE", Pattern: "/v2/leader", Query: []string{"backup", "restore"}, Produces: asJSON, Section: "10.2", Summary: "give the leadership up", handle: (*Server).abdicate},
+	{Method: "GET", Pattern: "/v2/plugins", Produces: asJSON, Section: "10.3", Summary: "plugins: none", handle: (*Server).plugins},
+	{Method: "GET", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},
+	{Method: "PUT", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},
+	{Method: "POST", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},
+	{Method: "DELETE", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},
+	{Method: "GET", Pattern: eventsPath, Query: []string{"event_type", "plan-format"}, Section: "11.1", Summary: "stream of events", handle: (*Server).events},
+}
+
+const eventsPath = "/v2/events"
+
+var taskTypes = []string{typeJSON, typeText}

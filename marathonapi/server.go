@@ -1,0 +1,161 @@
+package marathonapi
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"stadion/core/machine"
+	"stadion/core/state"
+	"stadion/deployments"
+	"stadion/marathonapi/wire"
+)
+
+// Bounds of what clients can make the server hold, used where Config leaves them zero.
+const (
+	DefaultMaxBody       = 32 << 20 // bytes of a request body
+	DefaultMaxStreams    = 4096     // streams of /v2/events at once
+	DefaultEventBacklog  = 1024     // events a stream may lag behind while one write is under way
+	EventRing            = 16384    // events kept for replay (D-33 asks for at least 10,000)
+	maxFragments         = 20000    // cached definitions per generation
+	maxFragmentBytes     = 64 << 20 // bytes of cached definitions per generation
+	keepAlive            = 10 * time.Second
+	streamWriteTimeout   = 30 * time.Second // a stream that takes nothing for this long is cut
+	farewellTimeout      = time.Second      // for the last comment line of a stream that is cut
+	abdicationDelay      = 500 * time.Millisecond
+	compressionMinLength = 16
+)
+
+// Loop is what the API needs of the heart.
+type Loop interface {
+	// Submit hands over a command and waits until its result is durable.
+	Submit(ctx context.Context, cmd machine.Command) (any, error)
+	// Snapshot is the state as of the last durable batch.
+	Snapshot() *state.Snapshot
+}
+
+// Leadership tells who leads.
+type Leadership interface {
+	// Leader is host:port of the leader, as /v2/leader and /v2/info show it.
+	Leader() (address string, known bool)
+	// Leading reports whether this process is the leader and ready to serve.
+	Leading() bool
+	// Abdicate gives the leadership up. backup and restore are the URIs of the request, empty without.
+	Abdicate(ctx context.Context, backup, restore string) error
+}
+
+// Logging reads and sets log levels (http-api.md 3.5).
+type Logging interface {
+	Levels() map[string]string
+	SetLevel(logger, level string, back time.Duration) error
+}
+
+// Config is what the command line says about the API.
+type Config struct {
+	Wire          wire.Config
+	Plan          deployments.Flags // for dry runs
+	HostPort      string            // own identity, host:port
+	Scheme        string            // http or https; empty: http
+	HTTPPort      int
+	HTTPSPort     int
+	Credentials   string // user:password; empty: no authentication
+	Realm         string // empty: Mesosphere
+	NoCompression bool
+	AllowOrigins  []string // --access_control_allow_origin; nil: no CORS headers
+	MaxConcurrent int      // --http_max_concurrent_requests; 0: no bound
+	MaxBody       int64    // bytes; 0: DefaultMaxBody
+	MaxStreams    int      // 0: DefaultMaxStreams
+	EventBacklog  int      // --event_stream_max_outstanding_messages; 0: DefaultEventBacklog
+	Version       string   // of the server, 1.11.x
+	BuildRef      string
+	Flags         map[string]any // values of the command line flags by name, for /v2/info and /config
+	MetricsPrefix string         // --metrics_name_prefix; empty: marathon
+	NoPrometheus  bool           // --disable_metrics_prometheus
+	UI            http.Handler   // serves /ui/, /api-console/ and /public/; nil: 404
+}
+
+// Deps are the parts the server talks to. Loop and Leadership are required.
+type Deps struct {
+	Loop       Loop
+	Leadership Leadership
+	Logging    Logging         // nil: /logging answers 501
+	Samples    func() []Sample // metrics of other parts; nil: none
+	Log        *zap.Logger
+	Now        func() time.Time
+}
+
+// Server is the HTTP API of one process. It serves as leader; a standby puts a Proxy in front of it.
+type Server struct {
+	cfg         Config
+	wire        wire.Config
+	loop        Loop
+	leader      Leadership
+	logging     Logging
+	log         *zap.Logger
+	now         func() time.Time
+	started     time.Time
+	router      *router
+	moreSamples func() []Sample
+	fragments   *fragments
+	hub         *hub
+	stats       httpStats
+	inflight    atomic.Int64
+	handler     http.Handler
+}
+
+// New makes a server. It starts no goroutine of its own.
+func New(cfg Config, deps Deps) *Server {
+	cfg.fill()
+	s := &Server{cfg: cfg, wire: cfg.Wire, loop: deps.Loop, leader: deps.Leadership, logging: deps.Logging, log: deps.Log, now: deps.Now, moreSamples: deps.Samples}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.started = s.now()
+	s.router = newRouter(Routes())
+	s.fragments = newFragments(maxFragments, maxFragmentBytes)
+	s.hub = newHub(EventRing, cfg.MaxStreams)
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.onError
+	e.Use(s.middleware()...)
+	e.Any("/*", s.dispatch)
+	s.handler = e
+	return s
+}
+
+func (c *Config) fill() {
+	if c.Scheme == "" {
+		c.Scheme = "http"
+	}
+	if c.Realm == "" {
+		c.Realm = "Mesosphere"
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = DefaultMaxStreams
+	}
+	if c.EventBacklog <= 0 {
+		c.EventBacklog = DefaultEventBacklog
+	}
+	if c.MetricsPrefix == "" {
+		c.MetricsPrefix = "marathon"
+	}
+}
+
+// Handler serves the API.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close cuts all event streams; new ones are refused with 503.
+func (s *Server) Close() { s.hub.close("server is shutting down") }
+
+// EndTerm cuts all event streams because the leadership ended; clients find the new leader (http-api.md 11.1).
+func (s *Server) EndTerm() { s.hub.cut("leadership ended") }

@@ -1,0 +1,245 @@
+package marathonapi
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"stadion/core"
+	"stadion/core/machine"
+)
+
+// deploymentHeader names the deployment that a request made (http-api.md 1.3).
+const deploymentHeader = "Marathon-Deployment-Id"
+
+// build computes a change on a tree. It must be pure: the machine calls it again when the tree has changed since.
+type build func(core.Tree) (core.Change, error)
+
+// update computes a change on the snapshot, checks the merged tree and submits it. On success r.snap is a snapshot
+// that shows the change.
+func (s *Server) update(r *request, force bool, origin *machine.Origin, make build) (machine.UpdateResult, error) {
+	checked := func(tree core.Tree) (core.Change, error) {
+		ch, err := make(tree)
+		if err != nil {
+			return ch, err
+		}
+		ch.Force = force
+		return ch, s.wire.ValidateTree(tree, ch)
+	}
+	ch, err := checked(r.snap)
+	if err != nil {
+		return machine.UpdateResult{}, err
+	}
+	cmd := machine.UpdateTree{Base: r.snap.RootStamp(), Change: ch, Rebase: checked, Origin: origin}
+	return submit[machine.UpdateResult](s, r, cmd)
+}
+
+// submit hands a command to the loop and takes the snapshot that shows its effect.
+func submit[T any](s *Server, r *request, cmd machine.Command) (res T, err error) {
+	got, err := s.loop.Submit(r.Request().Context(), cmd)
+	if err != nil {
+		return res, err
+	}
+	r.snap = s.loop.Snapshot()
+	res, ok := got.(T)
+	if !ok && got != nil {
+		return res, fmt.Errorf("the answer to %T is a %T", cmd, got)
+	}
+	return res, nil
+}
+
+// body reads the whole body.
+func (r *request) body() ([]byte, error) {
+	b, err := io.ReadAll(r.Request().Body)
+	if err != nil {
+		return nil, fmt.Errorf("read request body: %w", err)
+	}
+	return b, nil
+}
+
+// origin is what the API's own event tells of this request.
+func (r *request) origin(event string, spec core.PathID) *machine.Origin {
+	ip, _, err := net.SplitHostPort(r.Request().RemoteAddr)
+	if err != nil {
+		ip = r.Request().RemoteAddr
+	}
+	return &machine.Origin{ClientIP: ip, URI: r.Request().URL.RequestURI(), Event: event, App: spec}
+}
+
+const apiPost = "api_post_event"
+
+// deployed answers with a deployment result (http-api.md 1.16).
+func (r *request) deployed(status int, res machine.UpdateResult) error {
+	r.Response().Header().Set(deploymentHeader, res.Deployment)
+	return r.answer(status, struct {
+		Version    core.Timestamp `json:"version"`
+		Deployment string         `json:"deploymentId"`
+	}{res.Version, res.Deployment})
+}
+
+// located sets Location to an id, resolved against the server's base (http-api.md 1.16).
+func (s *Server) located(r *request, id string) {
+	r.Response().Header().Set("Location", s.cfg.Scheme+"://"+r.Request().Host+id)
+}
+
+func (s *Server) createApp(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	app, err := s.wire.CreateApp(body, r.snap)
+	if err != nil {
+		return err
+	}
+	res, err := s.update(r, r.flag("force"), r.origin(apiPost, app.ID), func(tree core.Tree) (core.Change, error) {
+		a, err := s.wire.CreateApp(body, tree)
+		if err != nil {
+			return core.Change{}, err
+		}
+		return s.wire.SpecChange(tree, a), nil
+	})
+	if err != nil {
+		return err
+	}
+	shown := *app
+	shown.Version = res.Version
+	s.located(r, string(app.ID))
+	r.Response().Header().Set(deploymentHeader, res.Deployment)
+	return r.answer(http.StatusCreated, createdApp{App: &shown, Deployments: []deploymentID{{res.Deployment}}})
+}
+
+// createdApp is the answer of POST: the app as it was sent, before service ports and versionInfo, with counts of
+// zero (http-api.md 4.6).
+type createdApp struct {
+	*core.App
+	Staged      int            `json:"tasksStaged"`
+	Running     int            `json:"tasksRunning"`
+	Healthy     int            `json:"tasksHealthy"`
+	Unhealthy   int            `json:"tasksUnhealthy"`
+	Deployments []deploymentID `json:"deployments"`
+}
+
+func (s *Server) putApp(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	id, err := r.writableID()
+	if err != nil {
+		return err
+	}
+	partial := r.flagOr("partialUpdate", true)
+	_, existed, err := s.wire.PutApp(id, body, partial, r.snap)
+	if err != nil {
+		return err
+	}
+	res, err := s.update(r, r.flag("force"), r.origin(apiPost, id), func(tree core.Tree) (core.Change, error) {
+		a, _, err := s.wire.PutApp(id, body, partial, tree)
+		if err != nil {
+			return core.Change{}, err
+		}
+		return s.wire.SpecChange(tree, a), nil
+	})
+	if err != nil {
+		return err
+	}
+	if existed {
+		return r.deployed(http.StatusOK, res)
+	}
+	s.located(r, string(id))
+	return r.deployed(http.StatusCreated, res)
+}
+
+// writableID is the id of the path for requests that may create it.
+func (r *request) writableID() (core.PathID, error) {
+	id, ok := r.id()
+	if !ok {
+		_, err := core.ParsePath(string(id), core.Root)
+		return "", &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/id", Errors: []string{err.Error()}}}}
+	}
+	return id, nil
+}
+
+func (s *Server) patchApp(r *request) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	id, err := r.writableID()
+	if err != nil {
+		return err
+	}
+	res, err := s.update(r, r.flag("force"), r.origin(apiPost, id), func(tree core.Tree) (core.Change, error) {
+		a, err := s.wire.PatchApp(id, body, tree)
+		if err != nil {
+			return core.Change{}, err
+		}
+		return s.wire.SpecChange(tree, a), nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}
+
+func (s *Server) putApps(r *request) error {
+	return s.manyApps(r, r.flagOr("partialUpdate", true), true)
+}
+func (s *Server) patchApps(r *request) error { return s.manyApps(r, true, false) }
+
+func (s *Server) manyApps(r *request, partial, mayCreate bool) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	res, err := s.update(r, r.flag("force"), nil, func(tree core.Tree) (core.Change, error) {
+		list, err := s.wire.PutApps(body, partial, mayCreate, tree)
+		if err != nil {
+			return core.Change{}, err
+		}
+		specs := make([]core.RunSpec, len(list))
+		for i, a := range list {
+			specs[i] = a
+		}
+		return s.wire.SpecChange(tree, specs...), nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}
+
+// existing is an app that must be in the tree; the 404 comes from deeper, without details (http-api.md 1.14).
+func existing(tree core.Tree, id core.PathID) (*core.App, error) {
+	if spec, ok := tree.Spec(id); ok {
+		if a, ok := spec.(*core.App); ok {
+			return a, nil
+		}
+	}
+	return nil, notFound("App '" + string(id) + "' does not exist")
+}
+
+func (s *Server) deleteApp(r *request) error {
+	id, _ := r.id()
+	res, err := s.update(r, r.flagOr("force", true), nil, func(tree core.Tree) (core.Change, error) {
+		_, err := existing(tree, id)
+		return core.Change{Remove: []core.PathID{id}, GroupID: id.Parent()}, err
+	})
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}
+
+func (s *Server) restartApp(r *request) error {
+	id, _ := r.id()
+	res, err := s.update(r, r.flag("force"), nil, func(tree core.Tree) (core.Change, error) {
+		_, err := existing(tree, id)
+		return core.Change{Restart: []core.PathID{id}, GroupID: id.Parent()}, err
+	})
+	if err != nil {
+		return err
+	}
+	return r.deployed(http.StatusOK, res)
+}
