@@ -170,3 +170,26 @@ func TestAgentRestart(t *testing.T) {
 	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "long"}}})
 	f.update("long", mesos.TASK_KILLED)
 }
+
+// Recording 13: the command executor keeps to the kill policy of the task, whatever
+// the one of the KILL call says.
+func TestKillPolicyOfTheCallIsIgnored(t *testing.T) {
+	c := processCluster(t)
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	task := shellTask("deaf", &o, "trap '' TERM; echo ready; while true; do sleep 0.05; done")
+	task.KillPolicy = &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: int64(300 * time.Millisecond)}}
+	f.accept([]mesos.Offer{o}, launchOp(task))
+	f.update("deaf", mesos.TASK_RUNNING)
+	f.seekFile(func() bool {
+		_, text, _ := get(t, c, "/files/read?offset=0&path=/frameworks/"+f.id+"/executors/deaf/runs/latest/stdout")
+		return strings.Contains(text, "ready")
+	})
+	begin := time.Now()
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: task.TaskID,
+		KillPolicy: &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: int64(time.Hour)}}}})
+	st := f.update("deaf", mesos.TASK_KILLED)
+	if took := time.Since(begin); st.GetMessage() != "Command terminated with signal Killed" || took < 300*time.Millisecond {
+		t.Errorf("%q after %s", st.GetMessage(), took)
+	}
+}

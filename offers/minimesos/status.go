@@ -172,7 +172,12 @@ func (m *master) kill(fw *framework, call *scheduler.Call_Kill) {
 	if call.AgentID != nil && call.AgentID.Value != t.agent.id {
 		return
 	}
-	if t.agent.connected {
-		t.agent.node.runner.kill(fw.id, t.id, call.KillPolicy)
+	if !t.agent.connected {
+		return // nobody is told, and nobody remembers
 	}
+	override := call.KillPolicy
+	if t.executor == "" {
+		override = nil // the command executor ignores it (recording 13)
+	}
+	t.agent.node.runner.kill(fw.id, t.id, override)
 }
