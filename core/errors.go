@@ -8,17 +8,18 @@ type ErrorKind int
 
 // The kinds of errors.
 const (
-	Internal     ErrorKind = iota // our own fault
-	BadRequest                    // malformed request: 400
-	Invalid                       // understood but not acceptable: 422, with Details where a path is known
-	NotFound                      // 404
-	Conflict                      // the id is taken: 409 without deployments
-	Locked                        // a deployment holds the spec: 409 with Deployments
-	LimitReached                  // too many running deployments: 403
-	Unavailable                   // try again later: 503
-	Unauthorized                  // 401
-	Forbidden                     // 403
-	TooLarge                      // 413
+	Internal       ErrorKind = iota // our own fault
+	BadRequest                      // malformed request: 400
+	Invalid                         // understood but not acceptable: 422, with Details where a path is known
+	NotFound                        // 404
+	Conflict                        // the id is taken: 409 without deployments
+	Locked                          // a deployment holds the spec: 409 with Deployments
+	LimitReached                    // too many running deployments: 403
+	Unavailable                     // try again later: 503
+	Unauthorized                    // 401
+	Forbidden                       // 403
+	TooLarge                        // 413
+	NotImplemented                  // 501: not there yet
 )
 
 // Detail is one entry of a 422: all texts that belong to one path of the request body.

@@ -27,9 +27,10 @@ func devRows() []flagRow {
 }
 
 const (
-	devTick     = 10  // milliseconds; one member needs no patience
-	devElection = 100 // milliseconds
-	devLease    = 2   // seconds
+	devTick     = 10   // milliseconds; one member needs no patience
+	devElection = 100  // milliseconds
+	devLease    = 2    // seconds
+	devTxnOps   = 1024 // operations per transaction; a member of our own may take more than etcd's default of 128
 	etcdStart   = 20 * time.Second
 )
 
@@ -65,13 +66,11 @@ func runDev(ctx context.Context, f *flagSet) error {
 			return err
 		}
 	}
-	if !f.given("hostname") {
-		if err := f.fs.Set("hostname", "127.0.0.1"); err != nil {
-			return err
+	for name, value := range map[string]string{"hostname": "127.0.0.1", "etcd_lease_ttl": strconv.Itoa(devLease), "etcd_max_txn_ops": strconv.Itoa(devTxnOps)} {
+		if f.given(name) {
+			continue
 		}
-	}
-	if !f.given("etcd_lease_ttl") {
-		if err := f.fs.Set("etcd_lease_ttl", strconv.Itoa(devLease)); err != nil {
+		if err := f.fs.Set(name, value); err != nil {
 			return err
 		}
 	}
@@ -121,7 +120,7 @@ func startEtcd(dir string) (*embed.Etcd, string, error) {
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	cfg.TickMs, cfg.ElectionMs = devTick, devElection
+	cfg.TickMs, cfg.ElectionMs, cfg.MaxTxnOps = devTick, devElection, devTxnOps
 	cfg.LogLevel = "error"
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	e, err := embed.StartEtcd(cfg)

@@ -142,6 +142,7 @@ func (o *options) readMachine(f *flagSet) error {
 		GPUBehavior: f.text("gpu_scheduling_behavior"), MaintenanceMode: f.on("maintenance_mode"), DrainingSeconds: f.int("draining_seconds"),
 		MaxInstancesPerOffer: max(f.int("max_instances_per_offer"), 1), ReservationTimeoutMs: f.int64("task_reservation_timeout"), PlacementStrategy: f.text("placement_strategy")}
 	c.Plan.PortMin, c.Plan.PortMax = f.int("local_port_min"), f.int("local_port_max")
+	c.Plan.NewGroupEnforceRole = f.text("new_group_enforce_role") == "top"
 	c.MesosRole, c.Features = f.text("mesos_role"), o.features
 	c.MaxRows = max(f.int("etcd_max_txn_ops")-rowsReserve, 1)
 	c.MaxRunningDeployments, c.MaxVersions, c.KillChunk = f.int("max_running_deployments"), f.int("zk_max_versions"), max(f.int("kill_chunk_size"), 1)

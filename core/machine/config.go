@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"stadion/core"
 	"stadion/deployments"
 	"stadion/offers"
 )
@@ -29,7 +30,9 @@ type Config struct {
 	ReconcileIntervalMs   int64
 	ScaleInitialMs        int64
 	ScaleIntervalMs       int64
-	StallMs               int64 // without progress for this long a deployment counts as stalled (D-02)
+	// Spared are instances whose stored rows could not be read (F14): their tasks are not killed as unknown (R6).
+	Spared  map[core.InstanceID]bool
+	StallMs int64 // without progress for this long a deployment counts as stalled (D-02)
 }
 
 // DefaultConfig is Marathon's defaults, except where Marathon's are throttles that its users complain of:

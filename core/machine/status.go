@@ -74,6 +74,8 @@ func (m *Machine) unknownInstance(name core.TaskName, u offers.StatusUpdate, con
 	case cond.Terminal() || cond == core.Unreachable:
 		m.notify("unknown_instance_terminated_event", name.Spec,
 			core.UnknownInstanceTerminated{InstanceID: name.Instance, RunSpecID: name.Spec, Condition: cond.String()})
+	case m.cfg.Spared[name.Instance]:
+		m.log(true, name.Spec, "task %s is %s; its stored row cannot be read, so it is left alone", u.TaskID, u.State)
 	case cond != core.Killing:
 		m.log(true, name.Spec, "task %s is %s but belongs to no instance: killing it", u.TaskID, u.State)
 		m.call(offers.Kill{TaskID: u.TaskID, AgentID: u.AgentID})

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"stadion/core"
+	"stadion/core/loop"
+	"stadion/core/machine"
+	"stadion/core/probe"
+	"stadion/core/state"
+	"stadion/core/store"
+	"stadion/leader"
+	"stadion/offers"
+	"stadion/offers/mesos"
+)
+
+const (
+	headerTimeout = 5 * time.Second // F26: slow headers
+	idleTimeout   = 30 * time.Second
+	compactEvery  = 5 * time.Minute
+)
+
+// runServer is stadion server.
+func runServer(ctx context.Context, f *flagSet) error {
+	log, err := newLogger(f.text("logging_level"))
+	if err != nil {
+		return err
+	}
+	if f.text("master") == "" {
+		return exitWith(exitFlag, "flag --master is required")
+	}
+	if f.text("etcd_endpoints") == "" {
+		if f.text("zk") != "" {
+			log.Warn("--zk is given: state lives in etcd now; set --etcd_endpoints URL[,URL…]")
+		}
+		return exitWith(exitFlag, "flag --etcd_endpoints is required: state lives in etcd")
+	}
+	o, err := readOptions(f)
+	if err != nil {
+		return err
+	}
+	l, err := listen(f)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, o, l, log)
+}
+
+// listen takes the HTTP port at once, so that a taken port ends the process before anything else is done.
+func listen(f *flagSet) (net.Listener, error) {
+	address := net.JoinHostPort(f.text("http_address"), strconv.Itoa(f.int("http_port")))
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, exitWith(exitBind, "cannot listen on --http_port %s: %w", f.text("http_port"), err)
+	}
+	return l, nil
+}
+
+// serve runs one server until ctx ends or its leadership does: connect, campaign, lead.
+func serve(ctx context.Context, o *options, l net.Listener, log *zap.Logger) error {
+	for _, w := range o.flags.warnings() {
+		log.Warn(w)
+	}
+	o.identity = net.JoinHostPort(o.identity, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	if err := o.mesos.Validate(); err != nil {
+		return exitWith(exitFlag, "invalid value of --master or its companions: %w", err)
+	}
+	client, err := leader.Dial(ctx, o.etcd)
+	if err != nil {
+		return exitWith(exitStoreUnreachable, "cannot connect to the store: %w", err)
+	}
+	defer client.Close()
+	election := leader.New(client, leader.Options{Prefix: o.prefix, TTL: o.ttl})
+	front := newFront(o, election, log)
+	server := &http.Server{Handler: front, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		stop, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if server.Shutdown(stop) != nil {
+			_ = server.Close()
+		}
+		<-served
+	}()
+	watching, stopWatching := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { election.Observe(watching) })
+	defer watch.Wait()
+	defer stopWatching()
+	log.Info("campaigning for leadership as " + o.identity)
+	term, err := election.Campaign(ctx, o.identity)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, leader.ErrDuplicate):
+		return exitWith(exitStoreUnreachable, "another server has the same --hostname and port %s: %w", o.identity, err)
+	case err != nil:
+		return exitWith(exitStoreUnreachable, "campaign for leadership: %w", err)
+	}
+	return (&reign{o: o, client: client, term: term, front: front, log: log, listener: l}).run(ctx)
+}
+
+// reign is one term of leadership.
+type reign struct {
+	o        *options
+	client   *clientv3.Client
+	term     *leader.Term
+	front    *front
+	log      *zap.Logger
+	listener net.Listener
+	store    *store.Store
+	loop     *loop.Loop
+	driver   *mesos.Driver
+	prober   *probe.Prober
+	fatal    chan error
+	abdicate chan struct{}
+}
+
+// run leads until ctx ends, the lease is lost or Mesos refuses this framework for good.
+func (r *reign) run(ctx context.Context) error {
+	defer r.resign()
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	leading, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- r.loop.Run(leading) }()
+	st := r.loop.Snapshot()
+	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
+	r.front.lead(r)
+	fmt.Printf("ready: http://127.0.0.1:%d\n", r.listener.Addr().(*net.TCPAddr).Port)
+	compaction, pulse := time.NewTicker(compactEvery), time.NewTicker(time.Second)
+	defer compaction.Stop()
+	defer pulse.Stop()
+	for {
+		var err error
+		select {
+		case <-pulse.C:
+			if still := time.Since(r.loop.Beat()); still < r.o.ttl {
+				continue
+			}
+			err = exitWith(exitLeadershipLost, "leadership given up: the loop has not come round for %s", r.o.ttl)
+		case <-ctx.Done():
+		case <-r.abdicate:
+		case <-compaction.C:
+			if err := r.store.Compact(ctx); err != nil {
+				r.log.Warn("compact etcd", zap.Error(err))
+			}
+			continue
+		case <-r.term.Lost():
+			err = exitWith(exitLeadershipLost, "leadership lost: the lease in etcd has ended")
+		case err = <-r.fatal:
+		case err = <-ended:
+			ended <- nil
+			err = exitWith(exitLeadershipLost, "leadership ended: %w", err)
+		}
+		r.front.follow()
+		r.driver.Stop(true)
+		stop()
+		<-ended
+		r.prober.Close()
+		return err
+	}
+}
+
+// prepare loads the state under the fence and wires the parts of the term together (behaviour.md 9.2).
+func (r *reign) prepare(ctx context.Context) error {
+	limit := time.Duration(r.o.flags.int64("on_elected_prepare_timeout")) * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r.fatal, r.abdicate = make(chan error, 1), make(chan struct{}, 1)
+	r.store = store.New(r.client, store.Fence{Key: r.term.Key, Rev: r.term.Rev}, store.Options{Prefix: r.o.prefix, MaxTxnOps: r.o.flags.int("etcd_max_txn_ops")})
+	began := time.Now()
+	st, err := r.store.Load(ctx)
+	if err != nil {
+		return exitWith(exitStoreLost, "load the state: %w", err)
+	}
+	spared := make(map[core.InstanceID]bool)
+	for _, q := range r.store.Quarantined() {
+		if q.Instance != "" {
+			spared[q.Instance] = true
+		}
+		r.log.Error("a stored row cannot be read and is left out", zap.String("key", q.Key), zap.Error(q.Err))
+	}
+	r.log.Info("elected leader", zap.Int("apps", st.SpecCount()), zap.Int("instances", st.InstanceTotal()), zap.Duration("loaded in", time.Since(began)))
+	if st.FrameworkID() == "" && st.InstanceTotal() > 0 {
+		return exitWith(exitNoFrameworkID, "the framework id is missing although %d instances are stored: a new id would orphan their tasks. Restore the key %s/v1/framework-id", st.InstanceTotal(), r.o.prefix)
+	}
+	cfg := r.o.mesos
+	if cfg.Framework.WebUIURL == "" {
+		cfg.Framework.WebUIURL = "http://" + r.o.identity
+	}
+	cfg.Log = r.log.Named("mesos")
+	r.driver = mesos.New(cfg, r.hear)
+	r.prober = probe.New(func(e machine.Event) { r.loop.Post(e) }, r.o.flags.int("max_concurrent_marathon_health_checks"))
+	seed, err := randomSeed()
+	if err != nil {
+		return err
+	}
+	decides := r.o.machine
+	decides.Spared = spared
+	r.loop = loop.New(loop.Config{Machine: machine.New(decides, st), Store: r.store, Caller: r.driver, Publisher: r.front, Prober: r.prober,
+		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows})
+	return nil
+}
+
+// hear takes an event of the master: fatal ones end the term, the others go to the machine.
+func (r *reign) hear(e offers.Event) {
+	if f, ok := e.(offers.FatalError); ok {
+		select {
+		case r.fatal <- exitWith(f.ExitCode, "%s", f.Message):
+		default:
+		}
+		return
+	}
+	r.loop.Post(machine.Mesos{Event: e})
+}
+
+// resign gives leadership back so that another server need not wait for the lease to end.
+func (r *reign) resign() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := r.term.Resign(ctx); err != nil {
+		r.log.Warn("resign", zap.Error(err))
+	}
+}
+
+// rolesOf are the roles to subscribe with: ours and those of all stored specs and instances (behaviour.md 9.4).
+func rolesOf(st *state.Snapshot, own string) []string {
+	seen := map[string]bool{own: true}
+	for s := range st.SpecsBelow(core.Root) {
+		seen[s.SpecRole()] = true
+	}
+	for i := range st.Instances() {
+		seen[i.Role] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+func randomSeed() (uint64, error) {
+	var b [8]byte
+	if _, err := crand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("seed: %w", err)
+	}
+	return binary.LittleEndian.Uint64(b[:]), nil
+}
