@@ -79,14 +79,25 @@ func TestReserve(t *testing.T) {
 			t.Fatalf("reserved cpus %v, volumes %v", n, volumes)
 		}
 	})
-	t.Run("reservation has type, role, principal and labels; reserved resources come first", func(t *testing.T) {
-		r := o.Resources[0]
-		if len(r.Reserv) != 1 {
-			t.Fatalf("first resource %s has no reservation", r.Name)
+	t.Run("reserved resources stand before unreserved ones of their name", func(t *testing.T) {
+		plain := map[string]bool{}
+		for _, r := range o.Resources {
+			if len(r.Reserv) == 0 {
+				plain[r.Name] = true
+			} else if plain[r.Name] {
+				t.Errorf("reserved %s after unreserved", r.Name)
+			}
 		}
-		got := r.Reserv[0]
-		if got.Type != "DYNAMIC" || got.Role != "web" || got.Principal != principal || encode(got.Labels) != encode(obj{"labels": labels}) {
-			t.Errorf("%+v", got)
+	})
+	t.Run("reservation has type, role, principal and labels", func(t *testing.T) {
+		for _, r := range o.Resources {
+			if len(r.Reserv) == 0 {
+				continue
+			}
+			got := r.Reserv[0]
+			if len(r.Reserv) != 1 || got.Type != "DYNAMIC" || got.Role != "web" || got.Principal != principal || encode(got.Labels) != encode(obj{"labels": labels}) {
+				t.Errorf("%s: %+v", r.Name, r.Reserv)
+			}
 		}
 	})
 	t.Run("volume has persistence and volume", func(t *testing.T) {
