@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/labstack/echo/v4":            {"marathonapi"},
 	"github.com/go-playground/validator/v10": {"marathonapi", "marathonapi/wire"},
-	"go.etcd.io/etcd/client/v3":              {"core/store", "leader", "cmd/stadion"},
+	"go.etcd.io/etcd/client/v3":              {"core/store", "core/store/etcdtest", "leader", "cmd/stadion"},
 	"go.etcd.io/etcd/server/v3/embed":        {"cmd/stadion", "core/store/etcdtest"},
 	"github.com/mesos/mesos-go":              {"offers/mesos", "offers/minimesos", "offers/minimesos/agent"},
 	"go.uber.org/zap":                        {"cmd/stadion", "core/loop", "core/store", "core/probe", "leader", "marathonapi", "offers/mesos", "offers/minimesos", "core/store/etcdtest"},

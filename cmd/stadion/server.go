@@ -157,6 +157,7 @@ func (r *reign) run(ctx context.Context) error {
 			err = exitWith(exitLeadershipLost, "leadership given up: the loop has not come round for %s", r.o.ttl)
 		case <-ctx.Done():
 		case <-r.abdicate:
+			err = exitWith(exitAbdicated, "leadership ended: abdicated on request")
 		case <-compaction.C:
 			if err := r.store.Compact(ctx); err != nil {
 				r.log.Warn("compact etcd", zap.Error(err))
