@@ -18,7 +18,9 @@ type TaskProcess struct {
 	Command string
 }
 
-func (p TaskProcess) String() string { return fmt.Sprintf("pid %d task %s: %s", p.Pid, p.TaskID, p.Command) }
+func (p TaskProcess) String() string {
+	return fmt.Sprintf("pid %d task %s: %s", p.Pid, p.TaskID, p.Command)
+}
 
 // Processes lists the living processes of tasks whose sandboxes lie below dir,
 // found by environment or working directory. The processes that watch over tasks
