@@ -88,7 +88,7 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	if old.Condition.Terminal() {
 		return
 	}
-	if old.Status == nil && u.Reason == "RECONCILIATION" && cond.Terminal() {
+	if old.Status == nil && cond.Terminal() && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED") {
 		// The intent was stored but its launch never reached an agent: nothing failed, so nothing is delayed.
 		cond = core.Unknown
 	}
@@ -281,7 +281,7 @@ func ports(slots []int) []int {
 
 // recordFailure keeps lastTaskFailure (behaviour.md 1.7).
 func (m *Machine) recordFailure(c *core.Instance, k int, u offers.StatusUpdate) {
-	if !failureStates[u.State] || c.Condition == core.Unreachable || u.Reason == "RECONCILIATION" && c.Condition == core.Unknown {
+	if !failureStates[u.State] || c.Condition == core.Unreachable || c.Condition == core.Unknown && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED") {
 		return
 	}
 	f := &core.TaskFailure{AppID: c.Spec, Message: u.Message, State: u.State, TaskID: c.Tasks[k].ID, Timestamp: m.now, Version: c.Version, SlaveID: u.AgentID}
