@@ -160,14 +160,10 @@ func TestProtobuf(t *testing.T) {
 // TestMesosGoScheduler is the flow of the example scheduler that mesos-go
 // publishes, with command tasks: its controller subscribes, launches upon offers,
 // acknowledges by rule and revives, until all tasks have finished.
+// It does so in protobuf: the JSON codec of mesos-go 0.0.11 does not know the
+// capability QUOTA_V2, which every Mesos 1.12 master sends.
 func TestMesosGoScheduler(t *testing.T) {
-	for _, media := range []encoding.Codec{codecs.ByMediaType[codecs.MediaTypeProtobuf], codecs.ByMediaType[codecs.MediaTypeJSON]} {
-		name := media.Type.ContentType()
-		t.Run(name, func(t *testing.T) {
-			m := newMaster(t)
-			runExample(t, m, media)
-		})
-	}
+	runExample(t, newMaster(t), codecs.ByMediaType[codecs.MediaTypeProtobuf])
 }
 
 const exampleTasks = 5
@@ -218,7 +214,12 @@ func runExample(t *testing.T, m *master, media encoding.Codec) {
 		scheduler.Event_SUBSCRIBED: eventrules.New(controller.TrackSubscription(ids, time.Minute)),
 	})
 	err := controller.Run(ctx, protoFramework(), cli, controller.WithEventHandler(handler), controller.WithFrameworkID(store.GetIgnoreErrors(ids)),
-		controller.WithRegistrationTokens(backoff.Notifier(time.Second, 15*time.Second, ctx.Done())))
+		controller.WithRegistrationTokens(backoff.Notifier(time.Second, 15*time.Second, ctx.Done())),
+		controller.WithSubscriptionTerminated(func(err error) {
+			if err != nil && ctx.Err() == nil {
+				stop(fmt.Errorf("subscription: %w", err))
+			}
+		}))
 	if finished != exampleTasks {
 		t.Errorf("%d of %d tasks finished: %v, %v", finished, exampleTasks, failure, err)
 	}
