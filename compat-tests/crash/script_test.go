@@ -15,7 +15,9 @@ const (
 	settleLimit  = 60 * time.Second
 	processLimit = 15 * time.Second // for processes that were told to end
 	stableTasks  = 3
-	askAgain     = 50 * time.Millisecond
+
+	operationsPerRound = 9
+	askAgain           = 50 * time.Millisecond
 )
 
 // script is the operations on a world, and what was seen.
@@ -55,7 +57,9 @@ type operation struct {
 func (s *script) round(n int) []operation {
 	generation := func(g string) map[string]string { return map[string]string{"GENERATION": fmt.Sprintf("%d-%s", n, g)} }
 	definition := func(g string, instances int) map[string]any {
-		return map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances, "env": generation(g)}
+		// Little room for the upgrade: it takes several waves, each of them a moment to die in.
+		return map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances, "env": generation(g),
+			"upgradeStrategy": map[string]any{"minimumHealthCapacity": 0.8, "maximumOverCapacity": 0.2}}
 	}
 	is := func(g string, instances int) func(*app, bool) bool {
 		return func(a *app, found bool) bool {
@@ -65,8 +69,8 @@ func (s *script) round(n int) []operation {
 	gone := func(_ *app, found bool) bool { return !found }
 	return []operation{
 		{"create", "PUT", "/v2/apps/web?force=true", definition("a", 1), is("a", 1), size(1)},
-		{"scale up", "PUT", "/v2/apps/web?force=true", map[string]any{"instances": 5}, is("a", 5), both(size(5), keepsAll)},
-		{"upgrade", "PUT", "/v2/apps/web?force=true", definition("b", 5), is("b", 5), both(size(5), keepsNone)},
+		{"scale up", "PUT", "/v2/apps/web?force=true", map[string]any{"instances": 10}, is("a", 10), both(size(10), keepsAll)},
+		{"upgrade", "PUT", "/v2/apps/web?force=true", definition("b", 10), is("b", 10), both(size(10), keepsNone)},
 		{"scale down", "PUT", "/v2/apps/web?force=true", map[string]any{"instances": 2}, is("b", 2), both(size(2), startsNone)},
 		{"restart", "POST", "/v2/apps/web/restart?force=true", nil, nil, both(size(2), keepsNone)},
 		{"nest", "PUT", "/v2/apps/prod/shop/web?force=true", definition("a", 2), is("a", 2), size(2)},

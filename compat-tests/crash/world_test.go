@@ -3,6 +3,7 @@ package crash
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sort"
 	"strconv"
 	"sync"
@@ -13,10 +14,12 @@ import (
 )
 
 const (
-	leaseTTL    = "2"             // seconds
-	runMoment   = 2 * time.Second // a running server dies within this time
-	startMoment = 300 * time.Millisecond
-	earlyShare  = 4 // one of so many kills strikes a server that is still starting
+	leaseTTL    = "2"                    // seconds
+	runMoment   = 2 * time.Second        // a running server dies within this time
+	workMoment  = 120 * time.Millisecond // or within this time after the script began some operation
+	startMoment = 300 * time.Millisecond // a starting server dies within this time
+	workShare   = 4                      // all but one of so many kills are counted from an operation's begin: operations are short
+	earlyShare  = 4                      // one of so many kills strikes a server that is still starting
 )
 
 // world is an etcd, a cluster and a server that dies again and again.
@@ -29,14 +32,16 @@ type world struct {
 	mu        sync.Mutex
 	operation string         // what the script is doing
 	struck    map[string]int // kills by operation
+	began     chan struct{}  // receives when the script begins an operation and the killer waits for it
 	early     int            // kills before the server was ready
+	resumed   int            // returns that found a deployment to finish
 	back      []time.Duration
 	server    *harness.Process
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, seed)), struck: map[string]int{}}
+	w := &world{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, seed)), struck: map[string]int{}, began: make(chan struct{})}
 	harness.KillLeftovers(t, w.dir)
 	ports := harness.NewPorts(t)
 	etcd := harness.StartEtcd(t, ports)
@@ -49,26 +54,49 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
-// say tells the killer's count what the script is doing.
+// say tells the killer what the script is doing.
 func (w *world) say(operation string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.operation = operation
+	w.mu.Unlock()
+	select {
+	case w.began <- struct{}{}:
+	default:
+	}
+}
+
+// moment waits for the next random moment to kill; false: stop came first. Nothing
+// is awaited here but the moment itself.
+func (w *world) moment(ready bool, stop <-chan struct{}) bool {
+	within := runMoment
+	switch {
+	case !ready:
+		within = startMoment
+	case w.rng.IntN(workShare) > 0:
+		within = workMoment
+		for range 1 + w.rng.IntN(operationsPerRound) {
+			select {
+			case <-stop:
+				return false
+			case <-w.began:
+			}
+		}
+	}
+	select {
+	case <-stop:
+		return false
+	case <-time.After(time.Duration(w.rng.Int64N(int64(within)))):
+		return true
+	}
 }
 
 // kill kills the server n times and leaves one running, or ends early when stop is
 // closed. It runs beside the script.
 func (w *world) kill(n int, stop <-chan struct{}) error {
 	ready := true
-	for range n {
-		moment := time.Duration(w.rng.Int64N(int64(runMoment)))
-		if !ready {
-			moment = time.Duration(w.rng.Int64N(int64(startMoment)))
-		}
-		select {
-		case <-stop:
+	for left := n; left > 0; left-- {
+		if !w.moment(ready, stop) {
 			return nil
-		case <-time.After(moment):
 		}
 		if w.server.Ended() {
 			return fmt.Errorf("the server has ended by itself:\n%s", w.server.Stderr())
@@ -77,22 +105,21 @@ func (w *world) kill(n int, stop <-chan struct{}) error {
 		died := time.Now()
 		w.mu.Lock()
 		w.struck[w.operation]++
+		w.mu.Unlock()
 		if !ready {
 			w.early++
 		}
-		w.mu.Unlock()
 		w.server = harness.Start(w.t, w.args...)
-		if ready = w.rng.IntN(earlyShare) > 0; !ready {
+		if ready = left == 1 || w.rng.IntN(earlyShare) > 0; !ready {
 			continue
 		}
 		if _, err := w.server.AwaitReady(harness.ReadyTimeout); err != nil {
 			return err
 		}
 		w.back = append(w.back, time.Since(died))
-	}
-	if !ready {
-		_, err := w.server.AwaitReady(harness.ReadyTimeout)
-		return err
+		if res, err := w.api.Try(http.MethodGet, "/v2/deployments", nil); err == nil && string(res.Body) != "[]" {
+			w.resumed++
+		}
 	}
 	return nil
 }
@@ -104,7 +131,7 @@ func (w *world) report(s *script) {
 	for _, n := range w.struck {
 		kills += n
 	}
-	w.t.Logf("%d kills (%d of a starting server) during %v", kills, w.early, w.struck)
+	w.t.Logf("%d kills (%d of a starting server) during %v; %d returns found a deployment to finish", kills, w.early, w.struck, w.resumed)
 	if len(w.back) > 0 {
 		w.t.Logf("from kill to ready: median %s, longest %s (the lease lasts %s s)", w.back[len(w.back)/2].Round(time.Millisecond),
 			w.back[len(w.back)-1].Round(time.Millisecond), leaseTTL)
