@@ -29,7 +29,7 @@ type front struct {
 func newFront(o *options, e *leader.Election, log *zap.Logger) *front {
 	f := &front{o: o, election: e, log: log}
 	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log})
-	f.standby = f.newStandby()
+	f.standby = marathonapi.NewProxy(f.proxyConfig(), f, f.api.Handler())
 	return f
 }
 
@@ -45,6 +45,14 @@ func (f *front) config() marathonapi.Config {
 		EventBacklog: fs.int("event_stream_max_outstanding_messages"), Version: apiVersion, BuildRef: revision(), Flags: flagValues(fs),
 		MetricsPrefix: fs.text("metrics_name_prefix"), NoPrometheus: !fs.on("metrics_prometheus"),
 	}
+}
+
+// proxyConfig is the standby's part of the flags.
+func (f *front) proxyConfig() marathonapi.ProxyConfig {
+	fs := f.o.flags
+	return marathonapi.ProxyConfig{Self: f.o.identity, MaxConnections: fs.int("leader_proxy_max_open_connections"),
+		ConnectTimeout: time.Duration(fs.int64("leader_proxy_connection_timeout")) * time.Millisecond,
+		ReadTimeout:    time.Duration(fs.int64("leader_proxy_read_timeout")) * time.Millisecond}
 }
 
 const defaultHTTPSPort = 8443
