@@ -12,7 +12,6 @@ import (
 type embeds struct {
 	tasks, counts, deployments, readiness, failure, stats bool
 	groups, apps, pods                                    bool // of groups
-	stall                                                 bool // extension (D-02)
 }
 
 var embedWords = map[string]func(*embeds){
@@ -50,7 +49,7 @@ func (r *request) readEmbeds(e embeds) embeds {
 
 // app encodes an AppInfo: the definition and what is embedded.
 func (s *Server) app(e *encoder, snap *state.Snapshot, a *core.App, m embeds) {
-	head, err := s.fragments.app(a)
+	head, err := s.appHeads.of(a)
 	if err != nil {
 		e.err = err
 		return
@@ -76,7 +75,7 @@ func (s *Server) app(e *encoder, snap *state.Snapshot, a *core.App, m embeds) {
 		e.raw(`,"tasks":[`)
 		first := true
 		for i := range snap.InstancesOf(a.ID) {
-			e.tasksOf(snap, i, &first, taskForm{spec: a})
+			e.tasksOf(snap, i, &first, taskForm{spec: a, tails: s.taskTails})
 			e.spill()
 		}
 		e.raw("]")

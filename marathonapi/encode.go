@@ -16,15 +16,22 @@ import (
 
 // spillAt is how many bytes an encoder gathers before it writes; keptBuffer the largest buffer that is used again.
 const (
-	spillAt    = 64 << 10
+	spillAt    = 256 << 10
 	keptBuffer = 1 << 20
 )
 
 // encoder writes JSON of any length with one small buffer. The first error sticks.
 type encoder struct {
-	b   []byte
-	out io.Writer
-	err error
+	b       []byte
+	out     io.Writer
+	err     error
+	seconds [64]second
+}
+
+// second remembers the text of one second: the stamps of an answer repeat and lie close together.
+type second struct {
+	at   int64
+	text [19]byte
 }
 
 var encoders = sync.Pool{New: func() any { return &encoder{b: make([]byte, 0, spillAt+spillAt/4)} }}
@@ -66,7 +73,6 @@ func (e *encoder) flush() {
 func (e *encoder) raw(s string)             { e.b = append(e.b, s...) }
 func (e *encoder) text(s string)            { e.b = appendString(e.b, s) }
 func (e *encoder) number(n int)             { e.b = strconv.AppendInt(e.b, int64(n), 10) }
-func (e *encoder) stamp(t core.Timestamp)   { e.b = appendStamp(e.b, t) }
 func (e *encoder) field(name, value string) { e.raw(name); e.text(value) }
 func (e *encoder) count(name string, n int) { e.raw(name); e.number(n) }
 func (e *encoder) comma(first *bool)        { e.separate(first, ',') }
@@ -97,11 +103,23 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-func appendStamp(b []byte, t core.Timestamp) []byte {
-	const layout = "2006-01-02T15:04:05.000Z"
-	b = append(b, '"')
-	b = t.Time().AppendFormat(b, layout)
-	return append(b, '"')
+// stamp appends a timestamp in the API's form (behaviour.md 1.2).
+func (e *encoder) stamp(t core.Timestamp) {
+	ms := int64(t)
+	if ms <= 0 {
+		e.text(t.String())
+		return
+	}
+	at := ms / 1000
+	s := &e.seconds[at%int64(len(e.seconds))]
+	if s.at != at {
+		s.at = at
+		copy(s.text[:], t.String())
+	}
+	e.b = append(e.b, '"')
+	e.b = append(e.b, s.text[:]...)
+	f := ms % 1000
+	e.b = append(e.b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10), 'Z', '"')
 }
 
 // appendString appends a JSON string. Plain ASCII, nearly all there is, takes no detour.
@@ -143,47 +161,57 @@ func (r *request) unchanged() bool {
 	return false
 }
 
-// fragments caches the JSON of definitions by pointer: definitions never change once stored. Two generations keep it
-// bounded: what was not asked for since the last turn falls out.
-type fragments struct {
+// fragments caches encoded text by the pointer of an immutable value. Two generations keep it bounded: what was not
+// asked for since the last turn falls out.
+type fragments[T any] struct {
 	maxCount, maxBytes int
+	encode             func(*T) ([]byte, error)
 
 	mu         sync.RWMutex
-	young, old map[*core.App][]byte
+	young, old map[*T][]byte
 	bytes      int
 }
 
-func newFragments(maxCount, maxBytes int) *fragments {
-	return &fragments{maxCount: maxCount, maxBytes: maxBytes, young: map[*core.App][]byte{}}
+func newFragments[T any](maxCount, maxBytes int, encode func(*T) ([]byte, error)) *fragments[T] {
+	return &fragments[T]{maxCount: maxCount, maxBytes: maxBytes, encode: encode, young: map[*T][]byte{}}
 }
 
-// app is the JSON of an app without its closing brace, so that more can follow.
-func (f *fragments) app(a *core.App) ([]byte, error) {
+// of is the text of a value; it is shared and must not be changed.
+func (f *fragments[T]) of(v *T) ([]byte, error) {
 	f.mu.RLock()
-	t, ok := f.young[a]
+	t, ok := f.young[v]
+	kept := ok
+	if !ok {
+		t, ok = f.old[v]
+	}
 	f.mu.RUnlock()
-	if ok {
+	if kept {
 		return t, nil
 	}
-	f.mu.RLock()
-	t, ok = f.old[a]
-	f.mu.RUnlock()
 	if !ok {
-		full, err := marshal(a)
-		if err != nil {
-			return nil, fmt.Errorf("encode app %s: %w", a.ID, err)
+		var err error
+		if t, err = f.encode(v); err != nil {
+			return nil, err
 		}
-		t = full[: len(full)-1 : len(full)-1]
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, twice := f.young[a]; twice {
+	if _, twice := f.young[v]; twice {
 		return t, nil
 	}
 	if len(f.young) >= f.maxCount || f.bytes+len(t) > f.maxBytes {
-		f.old, f.young, f.bytes = f.young, map[*core.App][]byte{}, 0
+		f.old, f.young, f.bytes = f.young, map[*T][]byte{}, 0
 	}
-	f.young[a] = t
+	f.young[v] = t
 	f.bytes += len(t)
 	return t, nil
+}
+
+// appHead is the JSON of an app without its closing brace, so that more can follow.
+func appHead(a *core.App) ([]byte, error) {
+	t, err := marshal(a)
+	if err != nil {
+		return nil, fmt.Errorf("encode app %s: %w", a.ID, err)
+	}
+	return bytes.Clone(t[:len(t)-1]), nil
 }

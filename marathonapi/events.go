@@ -297,6 +297,9 @@ func (s *Server) events(r *request) error {
 	r.Response().WriteHeader(http.StatusOK)
 	w := streamWriter{w: r.Response(), control: http.NewResponseController(r.Response())}
 	defer w.release()
+	if w.control.Flush() != nil { // a filtered stream may be silent for long, its headers must not be
+		return nil
+	}
 	if missed {
 		if err := w.write([]byte(": events after the given id are no longer known\r\n\r\n")); err != nil {
 			return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"stadion/core"
 	"stadion/core/machine"
 	"stadion/core/state"
 	"stadion/deployments"
@@ -22,7 +23,8 @@ const (
 	DefaultEventBacklog  = 1024     // events a stream may lag behind while one write is under way
 	EventRing            = 16384    // events kept for replay (D-33 asks for at least 10,000)
 	maxFragments         = 20000    // cached definitions per generation
-	maxFragmentBytes     = 64 << 20 // bytes of cached definitions per generation
+	maxTails             = 100000   // cached tasks per generation
+	maxFragmentBytes     = 64 << 20 // bytes of either cache per generation
 	keepAlive            = 10 * time.Second
 	streamWriteTimeout   = 30 * time.Second // a stream that takes nothing for this long is cut
 	farewellTimeout      = time.Second      // for the last comment line of a stream that is cut
@@ -100,7 +102,8 @@ type Server struct {
 	started     time.Time
 	router      *router
 	moreSamples func() []Sample
-	fragments   *fragments
+	appHeads    *fragments[core.App]
+	taskTails   *fragments[core.Instance]
 	hub         *hub
 	stats       httpStats
 	inflight    atomic.Int64
@@ -119,7 +122,8 @@ func New(cfg Config, deps Deps) *Server {
 	}
 	s.started = s.now()
 	s.router = newRouter(Routes())
-	s.fragments = newFragments(maxFragments, maxFragmentBytes)
+	s.appHeads = newFragments(maxFragments, maxFragmentBytes, appHead)
+	s.taskTails = newFragments(maxTails, maxFragmentBytes, taskTail)
 	s.hub = newHub(EventRing, cfg.MaxStreams)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

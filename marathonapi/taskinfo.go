@@ -1,6 +1,7 @@
 package marathonapi
 
 import (
+	"bytes"
 	"strings"
 
 	"stadion/core"
@@ -12,6 +13,7 @@ type taskForm struct {
 	spec         core.RunSpec
 	servicePorts bool // only in GET /v2/tasks (http-api.md 5.1)
 	allChecks    bool // show checks without result too (behaviour.md 8.6: single lookups)
+	tails        *fragments[core.Instance]
 }
 
 // listed reports whether the tasks of an instance are shown: it was launched and is not waiting to be launched again.
@@ -34,6 +36,25 @@ func (e *encoder) task(snap *state.Snapshot, i *core.Instance, t *core.Task, f t
 	e.raw(`,"healthCheckResults":[`)
 	e.healthResults(snap.Health(i.ID), i, f)
 	e.raw("]")
+	if f.tails != nil && len(i.Tasks) == 1 && !f.servicePorts {
+		tail, err := f.tails.of(i)
+		if err != nil {
+			e.err = err
+		}
+		e.b = append(e.b, tail...)
+		return
+	}
+	e.taskTail(i, t, f)
+}
+
+// taskTail encodes the only task of an instance behind its health results: all that changes only with the instance.
+func taskTail(i *core.Instance) ([]byte, error) {
+	var e encoder
+	e.taskTail(i, &i.Tasks[0], taskForm{})
+	return bytes.Clone(e.b), e.err
+}
+
+func (e *encoder) taskTail(i *core.Instance, t *core.Task, f taskForm) {
 	if t.Status != nil && t.Status.Check != nil {
 		e.checkResult(t.Status.Check)
 	}
@@ -173,7 +194,9 @@ func (e *encoder) healthResult(r *state.HealthResult, i *core.Instance) {
 	if r.LastFailureCause != "" {
 		e.field(`,"lastFailureCause":`, r.LastFailureCause)
 	}
-	e.field(`,"instanceId":`, "instance ["+string(i.ID)+"]")
+	e.raw(`,"instanceId":"instance [`)
+	e.raw(string(i.ID)) // of letters that JSON leaves alone (behaviour.md 6.1)
+	e.raw(`]"`)
 	if r.LastSuccess != 0 {
 		e.raw(`,"lastSuccess":`)
 		e.stamp(r.LastSuccess)
