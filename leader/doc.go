@@ -15,5 +15,9 @@ Lost only makes the end quick. The create revision also numbers the terms: it on
 
 Candidates with the same host:port are an error (behaviour.md 9.1). A process that was killed and comes back within its
 lease meets its own old key; so a twin is waited for as long as a lease can last before it counts as one.
+
+A lease is long so that hiccups do no harm, and therefore late when a process dies. So the next in line knocks at the
+port of the one before it and removes the key of a process that is provably gone (takeover.go, P25). And it is noticed
+when etcd comes back older than it was (watermark.go, F12).
 */
 package leader

@@ -28,6 +28,9 @@ var ErrDuplicate = errors.New("another candidate has the same identity")
 type Options struct {
 	Prefix string        // root of all keys, as in core/store
 	TTL    time.Duration // of the lease, whole seconds; etcd has a minimum of its own of about 2 s
+	// Reach tries whether the process of an identity is there; with it a candidate takes over from a process that died
+	// before its lease has ended (P25). nil: leases are waited for. Knock is one.
+	Reach func(ctx context.Context, identity string) error
 }
 
 // Election is the election below one prefix.
@@ -35,6 +38,9 @@ type Election struct {
 	c   *clientv3.Client
 	dir string
 	ttl time.Duration
+
+	reach func(context.Context, string) error
+	water watermark
 
 	mu       sync.Mutex
 	identity string
@@ -51,7 +57,7 @@ func New(c *clientv3.Client, o Options) *Election {
 		o.TTL = DefaultTTL
 	}
 	return &Election{c: c, dir: strings.TrimSuffix(o.Prefix, "/") + "/v1/leader/", ttl: max(o.TTL.Round(time.Second), time.Second),
-		changed: make(chan struct{})}
+		reach: o.Reach, water: watermark{broken: make(chan struct{})}, changed: make(chan struct{})}
 }
 
 // Term is the time for which this process leads.
@@ -70,7 +76,7 @@ type Term struct {
 func (t *Term) Lost() <-chan struct{} { return t.lost }
 
 // Campaign waits until this process leads. identity is host:port as clients and standbys reach it. It tries on through
-// troubles of etcd until ctx ends; ErrDuplicate is final.
+// troubles of etcd until ctx ends; ErrDuplicate and ErrRolledBack are final.
 func (e *Election) Campaign(ctx context.Context, identity string) (*Term, error) {
 	twinUntil := time.Now().Add(e.ttl + twinMargin)
 	for {
@@ -78,7 +84,7 @@ func (e *Election) Campaign(ctx context.Context, identity string) (*Term, error)
 		if err == nil {
 			return t, nil
 		}
-		if errors.Is(err, ErrDuplicate) {
+		if errors.Is(err, ErrDuplicate) || errors.Is(err, ErrRolledBack) {
 			return nil, fmt.Errorf("campaign as %s: %w", identity, err)
 		}
 		select {
@@ -104,6 +110,8 @@ func (e *Election) campaign(ctx context.Context, identity string, twinUntil time
 		select {
 		case <-session.Done():
 			cancel()
+		case <-e.water.broken:
+			cancel()
 		case <-waiting.Done():
 		}
 	}()
@@ -112,6 +120,9 @@ func (e *Election) campaign(ctx context.Context, identity string, twinUntil time
 	}
 	if err != nil {
 		t.revoke(context.WithoutCancel(ctx))
+		if rolled := e.RolledBack(); rolled != nil {
+			return nil, rolled
+		}
 		return nil, err
 	}
 	guarding, stop := context.WithCancel(e.c.Ctx())
@@ -168,7 +179,13 @@ func (t *Term) awaitTurn(ctx context.Context) error {
 			}
 			return nil
 		}
-		if err := t.e.awaitChange(ctx, string(before.Kvs[0].Key), before.Header.Revision+1); err != nil {
+		waiting, stop := context.WithCancel(ctx)
+		if t.e.reach != nil {
+			go t.e.hasten(waiting, before.Kvs[0])
+		}
+		err = t.e.awaitChange(ctx, string(before.Kvs[0].Key), before.Header.Revision+1)
+		stop()
+		if err != nil {
 			return fmt.Errorf("candidate before us: %w", err)
 		}
 	}
@@ -182,6 +199,8 @@ func (t *Term) guard(ctx context.Context) {
 	go func() {
 		select {
 		case <-t.session.Done():
+			cancel()
+		case <-t.e.water.broken:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -256,7 +275,12 @@ func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Ti
 func (e *Election) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return e.c.Get(ctx, key, opts...)
+	level := e.water.level()
+	resp, err := e.c.Get(ctx, key, opts...)
+	if err == nil {
+		err = e.water.rise(resp.Header, level)
+	}
+	return resp, err
 }
 
 // awaitChange returns nil when something happened to the key since a revision, and an error when the watch broke; in

@@ -9,6 +9,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,11 @@ const startTimeout = 30 * time.Second
 type Server struct {
 	Endpoint string // host:port
 	Etcd     *embed.Etcd
+	stop     sync.Once
 }
+
+// Stop ends the server before the test does.
+func (s *Server) Stop() { s.stop.Do(s.Etcd.Close) }
 
 // Start runs an etcd in a temporary directory until the test ends. Settings may be changed by edit.
 func Start(t testing.TB, edit ...func(*embed.Config)) *Server {
@@ -45,13 +50,15 @@ func Start(t testing.TB, edit ...func(*embed.Config)) *Server {
 	if err != nil {
 		t.Fatalf("etcd: %v", err)
 	}
-	t.Cleanup(e.Close)
+	s := &Server{Etcd: e}
+	t.Cleanup(s.Stop)
 	select {
 	case <-e.Server.ReadyNotify():
 	case <-time.After(startTimeout):
 		t.Fatal("etcd did not start")
 	}
-	return &Server{Endpoint: client.Host, Etcd: e}
+	s.Endpoint = cfg.ListenClientUrls[0].Host
+	return s
 }
 
 // Client connects to the server, or to another address such as a proxy's, until the test ends.
