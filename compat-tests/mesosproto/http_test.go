@@ -192,6 +192,13 @@ func TestContentOfFrameworkInfo(t *testing.T) {
 			}
 		})
 	}
+	t.Run("number without a digit before the point is no JSON", func(t *testing.T) {
+		body := strings.Replace(encode(obj{"type": "SUBSCRIBE", "subscribe": obj{"framework_info": frameworkInfo(obj{"failover_timeout": 0.5})}}), ":0.5", ":.5", 1)
+		r := m.request(http.MethodPost, schedulerPath, map[string]string{"Content-Type": typeJSON, "Accept": typeJSON}, body)
+		if r.status != 400 || !strings.HasPrefix(r.body, "Failed to parse body into JSON: syntax error at line 1 near: ") {
+			t.Errorf("%d %q", r.status, r.body)
+		}
+	})
 	t.Run("boolean yes is 400", func(t *testing.T) {
 		m.call(obj{"type": "SUBSCRIBE", "subscribe": obj{"framework_info": frameworkInfo(obj{"checkpoint": "yes"})}}, "").check(t, 400,
 			"Failed to convert JSON into Call protobuf: Failed to parse 'yes' as a JSON boolean for field 'checkpoint': syntax error at line 1 near: yes")

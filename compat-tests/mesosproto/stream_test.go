@@ -261,4 +261,27 @@ func TestDisconnect(t *testing.T) {
 		}
 		f.twin(nil).refusedWith(t, removed)
 	})
+	t.Run("call of a framework that was removed after its timeout", func(t *testing.T) { g.send("REVIVE", nil).check(t, 400, "Framework cannot be found") })
+}
+
+// completedKept is how many frameworks a master remembers after their end.
+const completedKept = 50
+
+// TestForgottenFrameworks: only so many removed ids are refused (source; timings).
+func TestForgottenFrameworks(t *testing.T) {
+	m := newMaster(t)
+	first := m.framework(nil).subscribe()
+	first.must(t, "TEARDOWN", nil)
+	for range completedKept - 1 {
+		f := m.framework(nil).subscribe()
+		f.must(t, "TEARDOWN", nil)
+	}
+	t.Run("49 others later it is refused", func(t *testing.T) { first.twin(nil).refusedWith(t, removed) })
+	for range 2 {
+		m.framework(nil).subscribe().must(t, "TEARDOWN", nil)
+	}
+	t.Run("51 others later it is accepted", func(t *testing.T) {
+		g := first.twin(nil).subscribe()
+		g.must(t, "TEARDOWN", nil)
+	})
 }
