@@ -7,6 +7,10 @@
 //	MESOS_URL=http://host:5050 go test ...    a real master with two agents
 //	STADION_BINARY=/path go test ...          a binary that is built already
 //
+// The agents of a real cluster have to be on this machine, run tasks as its user,
+// and have nothing else to do: the tests serve files and health checks on
+// 127.0.0.1 and expect whole agents.
+//
 //	main_test.go       the binary, the master under test, who may use it
 //	client_test.go     typed events, calls, one framework and its stream
 //	*_test.go          one file per topic, one subtest per fact

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ const (
 	// sideBySide is how many tests run at once. They mostly wait, so more than cores.
 	sideBySide   = 14
 	startTimeout = 20 * time.Second
+	tasksTimeout = 6 * time.Second // more than the grace period of a kill
 )
 
 var (
@@ -86,8 +88,55 @@ func newMaster(t *testing.T) *master {
 	}
 	m.dir = t.TempDir()
 	m.start(0)
-	t.Cleanup(func() { m.stop(os.Interrupt) })
+	t.Cleanup(func() {
+		m.awaitTasks()
+		m.stop(os.Interrupt)
+		m.awaitTasks()
+	})
 	return m
+}
+
+// awaitTasks waits for the end of the processes of tasks, which do not end with
+// the miniature, and kills what is left of them.
+func (m *master) awaitTasks() {
+	for deadline := time.Now().Add(tasksTimeout); ; time.Sleep(20 * time.Millisecond) {
+		left := m.processes()
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().Before(deadline) {
+			continue
+		}
+		for _, pid := range left {
+			m.t.Logf("process %d of a task is left over", pid)
+			if p, err := os.FindProcess(pid); err == nil {
+				_ = p.Kill() // it may have ended in the meantime
+			}
+		}
+		deadline = time.Now().Add(tasksTimeout)
+	}
+}
+
+// processes finds what runs for the miniature beside itself: tasks work below its
+// directory, what watches them has it among its arguments.
+func (m *master) processes() []int {
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		panic(err) // the pattern is constant
+	}
+	var out []int
+	for _, p := range all {
+		pid, err := strconv.Atoi(filepath.Base(p))
+		if err != nil || m.proc != nil && pid == m.proc.Process.Pid {
+			continue
+		}
+		cwd, _ := os.Readlink(p + "/cwd")      // empty for one of another user, or gone
+		args, _ := os.ReadFile(p + "/cmdline") // likewise
+		if strings.HasPrefix(cwd, m.dir+"/") || strings.Contains(string(args), m.dir+"/") {
+			out = append(out, pid)
+		}
+	}
+	return out
 }
 
 // start runs the miniature on a port, 0 for any free one.
