@@ -121,6 +121,7 @@ var otherRoutes = []Route{
 	{Method: "GET", Pattern: "/v2/info", Produces: asJSON, Section: "10.1", Summary: "about the server", handle: (*Server).info},
 	{Method: "GET", Pattern: "/v2/leader", Produces: asJSON, Section: "10.2", Summary: "who leads", handle: (*Server).getLeader},
 	{Method: "DELETE", Pattern: "/v2/leader", Query: []string{"backup", "restore"}, Produces: asJSON, Section: "10.2", Summary: "give the leadership up", handle: (*Server).abdicate},
+	{Method: "GET", Pattern: "/v2/openapi.json", Produces: asJSON, Section: "18", Summary: "this document", handle: (*Server).openAPI},
 	{Method: "GET", Pattern: "/v2/plugins", Produces: asJSON, Section: "10.3", Summary: "plugins: none", handle: (*Server).plugins},
 	{Method: "GET", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},
 	{Method: "PUT", Pattern: "/v2/plugins/{id}/{path+}", Section: "10.3", Summary: "a plugin's own paths", handle: (*Server).plugin},

@@ -104,7 +104,9 @@ func (r *rig) do(method, path, body string, header ...string) reply {
 	if err != nil {
 		r.Fatal(err)
 	}
-	return reply{res, string(text)}
+	got := reply{res, string(text)}
+	conform(r.T, method, path, got)
+	return got
 }
 
 // must is do with an expected status.
