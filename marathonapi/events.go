@@ -17,12 +17,14 @@ import (
 	"stadion/marathonapi/wire"
 )
 
-// event is one encoded event, shared by all streams.
+// event is one event, shared by all streams. It is encoded once, and only when some stream may want it: while nobody
+// listens it stays a notice.
 type event struct {
-	kind  string
-	seq   uint64 // batch
-	n     uint32 // 1-based number within the batch
-	frame []byte
+	kind   string
+	seq    uint64 // batch
+	n      uint32 // 1-based number within the batch
+	frame  []byte // nil while it is a notice
+	notice core.Notice
 }
 
 // after reports whether the event is later than event n of batch seq. n 0 means the whole batch was seen.
@@ -64,6 +66,7 @@ type hub struct {
 	seq     uint64
 	n       uint32
 	streams map[*stream]struct{}
+	lost    error  // of events encoded late, until it is reported
 	closed  string // why no stream is welcome any more
 }
 
@@ -83,31 +86,48 @@ var (
 	errHubClosed      = &core.Error{Kind: core.Unavailable, Message: "the server is shutting down"}
 )
 
-// publish encodes the notices once and wakes the streams. A new term begins with an empty ring.
+// publish takes notices in and wakes the streams. They are encoded here, outside the lock, when somebody listens. A new
+// term begins with an empty ring.
 func (h *hub) publish(term int64, seq uint64, notices []core.Notice) error {
 	if len(notices) == 0 {
 		return nil
 	}
-	var failed error
-	texts := make([][]byte, len(notices))
-	for i := range notices {
-		t, err := notices[i].Payload()
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("encode %s: %w", notices[i].Type, err))
-		} else {
-			texts[i] = wire.PlainNumbers(t)
-		}
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var texts [][]byte
+	var failed error
+	if len(h.streams) > 0 {
+		h.mu.Unlock()
+		texts = make([][]byte, len(notices))
+		for i := range notices {
+			var err error
+			texts[i], err = encodeNotice(&notices[i])
+			failed = errors.Join(failed, err)
+		}
+		h.mu.Lock()
+	}
 	h.enter(term)
 	for i := range notices {
-		if texts[i] != nil {
+		switch {
+		case texts == nil:
+			h.keep(max(seq, h.seq), event{kind: notices[i].Type, notice: notices[i]})
+		case texts[i] != nil:
 			h.add(max(seq, h.seq), notices[i].Type, texts[i])
 		}
 	}
 	h.wakeAll()
+	failed = errors.Join(failed, h.lost)
+	h.lost = nil
 	return failed
+}
+
+// encodeNotice makes the data of an event.
+func encodeNotice(n *core.Notice) ([]byte, error) {
+	t, err := n.Payload()
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", n.Type, err)
+	}
+	return wire.PlainNumbers(t), nil
 }
 
 // enter begins a term: events of an older one are not replayed.
@@ -117,25 +137,53 @@ func (h *hub) enter(term int64) {
 	}
 }
 
-// add appends one event. The id stands before the frame, which stays what clients of Marathon know (http-api.md 11.1).
+// add appends one encoded event.
 func (h *hub) add(seq uint64, kind string, text []byte) {
+	ev := h.keep(seq, event{kind: kind})
+	ev.frame = h.frame(ev, text)
+}
+
+// keep appends an event and numbers it.
+func (h *hub) keep(seq uint64, ev event) *event {
 	if seq != h.seq {
 		h.seq, h.n = seq, 0
 	}
 	h.n++
-	f := make([]byte, 0, len(text)+len(kind)+64)
-	f = append(f, "id: "...)
-	f = append(f, eventID(h.term, seq, h.n)...)
-	f = append(f, "\r\nevent: "...)
-	f = append(f, kind...)
-	f = append(f, "\r\ndata: "...)
-	f = append(f, text...)
-	f = append(f, "\r\n\r\n"...)
-	h.ring[h.next%uint64(len(h.ring))] = event{kind, seq, h.n, f}
+	ev.seq, ev.n = seq, h.n
+	at := &h.ring[h.next%uint64(len(h.ring))]
+	*at = ev
 	h.next++
 	if h.next-h.first > uint64(len(h.ring)) {
 		h.first = h.next - uint64(len(h.ring))
 	}
+	return at
+}
+
+// frame is what a stream sends. The id stands before it, which stays what clients of Marathon know (http-api.md 11.1).
+func (h *hub) frame(ev *event, text []byte) []byte {
+	f := make([]byte, 0, len(text)+len(ev.kind)+64)
+	f = append(f, "id: "...)
+	f = append(f, eventID(h.term, ev.seq, ev.n)...)
+	f = append(f, "\r\nevent: "...)
+	f = append(f, ev.kind...)
+	f = append(f, "\r\ndata: "...)
+	f = append(f, text...)
+	return append(f, "\r\n\r\n"...)
+}
+
+// encoded is the frame of an event, made now if nobody listened when it was published; empty when it has none.
+func (h *hub) encoded(ev *event) []byte {
+	if ev.frame != nil {
+		return ev.frame
+	}
+	text, err := encodeNotice(&ev.notice)
+	ev.notice = core.Notice{}
+	if err != nil {
+		h.lost, ev.frame = errors.Join(h.lost, err), []byte{}
+		return nil
+	}
+	ev.frame = h.frame(ev, text)
+	return ev.frame
 }
 
 func (h *hub) wakeAll() {
@@ -229,7 +277,7 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 	}
 	for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
 		if ev := &h.ring[s.cursor%size]; want(ev.kind) {
-			buf = append(buf, ev.frame...)
+			buf = append(buf, h.encoded(ev)...)
 		}
 	}
 	if s.cursor < h.next {
