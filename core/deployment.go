@@ -50,7 +50,9 @@ type Deployment struct {
 // Rollout holds the extension settings of a deployment that ride in labels (deadline, promotion, rollback).
 type Rollout struct {
 	Paused   bool `json:"paused,omitempty"`
-	Promoted int  `json:"promoted,omitempty"`
+	Promoted int  `json:"promoted,omitempty"` // step up to which canaries are promoted
+	Failures int  `json:"failures,omitempty"` // new instances that failed since it began
+	Revert   bool `json:"revert,omitempty"`   // it takes back another one, so nothing takes it back by itself
 }
 
 // Affects reports whether any action touches the spec.

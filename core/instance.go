@@ -216,7 +216,21 @@ func (i *Instance) Clone() *Instance {
 
 // Scheduled: waits for an offer (goal Running and not on any agent). behaviour.md 2.7, 4.1.
 func (i *Instance) Scheduled() bool {
-	return i.Goal == GoalRunning && (i.Condition == Scheduled || i.Condition.Terminal())
+	return i.Goal == GoalRunning && (i.Condition == Scheduled || i.Condition.Terminal() && !i.remains())
+}
+
+// remains: the instance has ended by its condition, but not all of its tasks have: the executor of a pod whose
+// container failed ends the other containers a moment later (behaviour.md 11.1). Until then it may not run again.
+func (i *Instance) remains() bool {
+	if len(i.Tasks) < 2 {
+		return false
+	}
+	for n := range i.Tasks {
+		if !i.Tasks[n].Condition.Terminal() {
+			return true
+		}
+	}
+	return false
 }
 
 // Queued: stands in the launch queue: scheduled or provisioned (behaviour.md 4.1).
@@ -225,7 +239,9 @@ func (i *Instance) Queued() bool {
 }
 
 // Launched: some task of it may exist on an agent.
-func (i *Instance) Launched() bool { return i.Condition.Active() || i.Condition == UnreachableInactive }
+func (i *Instance) Launched() bool {
+	return i.Condition.Active() || i.Condition == UnreachableInactive || i.Condition.Terminal() && i.remains()
+}
 
 // Durable reports whether the row must be stored. An instance that never had an agent is derived from the spec's
 // count and is made again after a failover, so storing it would only double the writes of a launch.

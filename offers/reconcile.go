@@ -25,15 +25,8 @@ type Cleanup struct {
 // reservation is freed when its instance is unknown, or its spec is gone, or it is decommissioned and its tasks have
 // ended, or it holds no reservation at all (given up after TASK_GONE_BY_OPERATOR, behaviour.md 5.6).
 func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID string) Owner) Cleanup {
-	var ids []string
-	for i := range offer.Resources {
-		fw, id := reservationLabels(&offer.Resources[i])
-		if fw == cfg.FrameworkID && id != "" && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
 	var c Cleanup
-	for _, id := range ids {
+	for _, id := range ReservationIDs(cfg.FrameworkID, offer) {
 		o := owner(id)
 		free, expunge := leaked(o)
 		if !free {
@@ -45,6 +38,17 @@ func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID s
 		c.release(cfg, offer, id)
 	}
 	return c
+}
+
+// ReservationIDs lists the reservations of a framework that the offer holds, in order of their appearance.
+func ReservationIDs(framework string, offer *Offer) (ids []string) {
+	for i := range offer.Resources {
+		fw, id := reservationLabels(&offer.Resources[i])
+		if fw == framework && id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // leaked decides whether a reservation is to be freed and whether its instance is to be forgotten.

@@ -17,7 +17,7 @@ func (m *Machine) backoffAfter(old, c *core.Instance, u offers.StatusUpdate) {
 		m.st.DropDelay(ref)
 		return
 	}
-	if c.Condition == old.Condition || !c.Condition.IncreasesBackoff() {
+	if old.Condition.Terminal() || !c.Condition.IncreasesBackoff() { // a pod fails once, however many containers do
 		return
 	}
 	m.increaseBackoff(ref, spec.BackoffPolicy())
@@ -33,7 +33,7 @@ func (m *Machine) increaseBackoff(ref core.ConfigRef, p core.Backoff) {
 	}
 	d.Reference, d.Max = m.now, limit
 	m.st.SetDelay(ref, d)
-	m.timers.set(timerBackoff, string(ref.Spec), d.Deadline())
+	m.timers.set(timerBackoff, string(ref.Spec)+"@"+ref.ConfigChange.String(), d.Deadline())
 }
 
 // resetBackoff forgets the delays of every configuration of a spec.
@@ -50,6 +50,9 @@ func (m *Machine) resetBackoff(id core.PathID) {
 
 // delayed tells whether launches of a configuration must wait, and until when.
 func (m *Machine) delayed(ref core.ConfigRef) (until core.Timestamp, wait bool) {
+	if !m.st.Delayed() {
+		return 0, false
+	}
 	d, ok := m.st.Delay(ref)
 	if !ok || m.now >= d.Deadline() {
 		return 0, false

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"stadion/core"
-	"stadion/core/state"
 	"stadion/deployments"
 	"stadion/offers"
 )
@@ -16,15 +15,6 @@ const (
 	createChunk  = 5000 // scheduled instances made for one spec in one batch
 	topUpEveryMs = 5000 // a running action is looked at at least this often (behaviour.md 12.2)
 )
-
-// progress is what stall detection remembers of a deployment (D-02).
-type progress struct {
-	mark  [4]int // counters that move when anything happens
-	since core.Timestamp
-	spec  core.PathID
-	wait  deployments.Waiting
-	miss  int
-}
 
 // settleSpecs looks at every touched spec: by its deployment's running action or, without one, by the scale check.
 func (m *Machine) settleSpecs() {
@@ -85,7 +75,7 @@ func (m *Machine) workOn(d *core.Deployment, a core.Action) {
 	if a.Kind == core.ActionRestart || a.Kind == core.ActionScale {
 		m.watchReadiness(v)
 	}
-	m.noteProgress(d, a, dec)
+	m.noteProgress(d, a, v, dec)
 	if !dec.Done {
 		m.timers.ensure(timerSpec, string(a.Spec), m.now+topUpEveryMs)
 		return
@@ -131,6 +121,7 @@ func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView 
 		return v
 	}
 	v.Target = spec
+	v.Hold = holdOf(d, spec)
 	if d != nil && len(d.Sentenced) > 0 {
 		named := make(map[core.InstanceID]bool, len(d.Sentenced))
 		for _, id := range d.Sentenced {
@@ -151,10 +142,25 @@ func (m *Machine) consideredHealthy(i *core.Instance) bool {
 	if !ok || !s.HasHealthChecks() {
 		return true
 	}
-	if s.IsPod() {
-		return i.Healthy == core.Healthy
+	if pod, ok := s.(*core.Pod); ok {
+		return podHealthy(pod, i)
 	}
 	return m.st.Health(i.ID).Aggregate() == core.Healthy
+}
+
+// podHealthy: every container with a check reports that it is healthy (behaviour.md 11.6).
+func podHealthy(pod *core.Pod, i *core.Instance) bool {
+	for n := range pod.Containers {
+		c := &pod.Containers[n]
+		if c.HealthCheck == nil {
+			continue
+		}
+		k := slices.IndexFunc(i.Tasks, func(t core.Task) bool { return t.Container == c.Name })
+		if k < 0 || i.Tasks[k].Status == nil || i.Tasks[k].Status.Healthy != core.Healthy {
+			return false
+		}
+	}
+	return true
 }
 
 // consideredReady: its readiness check has passed, or there is none.
@@ -205,9 +211,10 @@ func (m *Machine) beginStep(d *core.Deployment, n int) {
 	m.st.PutDeployment(&c)
 	delete(m.done, d.ID)
 	m.deploymentNotice("deployment_info", &c, stepBody(&c))
+	m.announceChecks(&c)
 	for _, a := range c.CurrentActions() {
-		if a.Kind == core.ActionScale || a.Kind == core.ActionRestart {
-			m.announceChecks(a)
+		if a.Kind == core.ActionRestart {
+			m.resetBackoff(a.Spec) // behaviour.md 4.3
 		}
 	}
 	m.touchActions(&c)
@@ -244,26 +251,11 @@ func (m *Machine) advance(id string) {
 		return
 	}
 	m.st.RemoveDeployment(id)
-	delete(m.done, id)
-	delete(m.stalls, id)
+	m.forgetDeployment(d)
 	m.deploymentNotice("deployment_success", d, core.DeploymentEnd{ID: id, Plan: core.PlanOf(d)})
 	for _, a := range d.AffectedSpecs() {
 		m.touch(a.Spec)
 	}
-}
-
-// noteProgress keeps what a stall description needs (D-02).
-func (m *Machine) noteProgress(d *core.Deployment, a core.Action, dec deployments.Decision) {
-	c := m.st.Counts(a.Spec)
-	mark := [4]int{c.Instances, c.Running, c.Healthy, c.Waiting + d.Current*1000003}
-	p := m.stalls[d.ID]
-	if p == nil || p.mark != mark {
-		p = &progress{mark: mark, since: m.now}
-		m.stalls[d.ID] = p
-	}
-	p.spec, p.wait, p.miss = a.Spec, dec.Waiting, dec.Missing
-	row := state.Stall{Deployment: d.ID, Since: p.since, Spec: a.Spec, WaitingFor: string(dec.Waiting), Missing: dec.Missing}
-	m.st.SetStall(row)
 }
 
 // terminated cleans up after the last instance of a removed spec (behaviour.md 1.7, 4.3, Appendix C).

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"strings"
+
 	"stadion/core"
 )
 
@@ -28,7 +30,8 @@ func (m *Machine) fire(t timer) {
 	case timerSpec:
 		m.touch(core.PathID(t.key))
 	case timerBackoff:
-		m.market.demand(m, core.PathID(t.key))
+		spec, _, _ := strings.Cut(t.key, "@")
+		m.market.demand(m, core.PathID(spec))
 	case timerUnreachable:
 		m.unreachableDue(core.InstanceID(t.key))
 	case timerKillRetry:
@@ -36,7 +39,7 @@ func (m *Machine) fire(t timer) {
 	case timerReservation:
 		m.reservationDue(core.InstanceID(t.key))
 	case timerTokens:
-		m.queue.tokens = m.cfg.LaunchTokens
+		m.refillTokens()
 		m.timers.set(timerTokens, "", m.now.Add(ms(m.cfg.LaunchTokenRefreshMs)))
 	case timerReconcile:
 		if m.market.connected {
@@ -50,9 +53,17 @@ func (m *Machine) fire(t timer) {
 		m.killOverdue()
 	case timerSweep:
 		m.sweepDelays()
+		m.sweepQueue()
+		m.sweepRoles()
 		m.retain()
 		m.timers.set(timerSweep, "", m.now+sweepMs)
-	case timerOffers, timerRevive:
+	case timerBrake:
+		clear(m.brake.ghosts)
+	case timerStats:
+		m.dropStats(core.PathID(t.key))
+	case timerDeadline:
+		m.deadlinePassed(t.key)
+	case timerRevive:
 		// Being due is all: Settle looks at offers and roles after every event.
 	}
 }

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"cmp"
+
 	"stadion/core"
 	"stadion/core/state"
 	"stadion/offers"
@@ -69,6 +71,7 @@ func (m *Machine) stopProbes(i *core.Instance) {
 	}
 	if len(app.HealthChecks) > 0 {
 		m.st.PutHealth(i.ID, nil)
+		m.st.DropLastAlive(i.ID)
 	}
 }
 
@@ -168,7 +171,7 @@ func (m *Machine) healthResult(i *core.Instance, app *core.App, check int, healt
 	b.Results[check] = r
 	before := old.Aggregate()
 	m.st.PutHealth(i.ID, b)
-	if was.Alive != r.Alive || !was.Reported {
+	if was.Alive != r.Alive {
 		m.notify("health_status_changed_event", i.Spec, core.HealthStatusChanged{AppID: i.Spec, InstanceID: i.ID, Version: i.Version, Alive: r.Alive})
 	}
 	if after := b.Aggregate(); after != before {
@@ -179,13 +182,21 @@ func (m *Machine) healthResult(i *core.Instance, app *core.App, check int, healt
 	if _, alive := b.Any(); hc.ServerRun() {
 		m.st.SetLastAlive(i.ID, alive)
 	}
-	if n := hc.MaxConsecutiveFailures; !healthy && hc.ServerRun() && n > 0 && r.ConsecutiveFailures == n {
-		m.killUnhealthy(i, r.LastFailureCause)
+	if n := hc.MaxConsecutiveFailures; !healthy && hc.ServerRun() && n > 0 && r.ConsecutiveFailures >= n && !m.termIsYoung(hc) {
+		m.killUnhealthy(i, cmp.Or(was.LastFailureCause, cause))
 	}
+}
+
+// termIsYoung: failures of the first interval of a term do not kill, they may be the server's own (D-45).
+func (m *Machine) termIsYoung(hc core.HealthCheck) bool {
+	return m.now < m.began.Add(ms(int64(hc.IntervalSeconds)*1000))
 }
 
 // killUnhealthy ends an instance whose check failed too often; it runs again (behaviour.md 8.4).
 func (m *Machine) killUnhealthy(i *core.Instance, cause string) {
+	if m.kills.pending(i.ID) {
+		return
+	}
 	if cause == "" {
 		cause = "unknown"
 	}
@@ -223,15 +234,32 @@ func (m *Machine) followHealth(old, c *core.Instance, k int, u offers.StatusUpda
 	}
 }
 
-// announceChecks publishes the checks of a configuration that a step brings in (behaviour.md 8.3).
-func (m *Machine) announceChecks(a core.Action) {
-	s, ok := m.st.SpecAt(a.Spec, a.Version)
-	if !ok || s.Stamps().LastConfigChangeAt != a.Version {
-		return
-	}
-	if app, ok := s.(*core.App); ok {
-		for _, hc := range app.HealthChecks {
-			m.notify("add_health_check_event", a.Spec, core.HealthCheckAdded{AppID: a.Spec, HealthCheck: hc, Version: a.Version})
+// announceChecks publishes the checks of the versions that a step brings in (behaviour.md 8.3).
+func (m *Machine) announceChecks(d *core.Deployment) {
+	for _, a := range d.CurrentActions() {
+		if a.Kind == core.ActionStop || touchedBefore(d, a.Spec) {
+			continue
+		}
+		s, ok := m.st.SpecAt(a.Spec, a.Version)
+		if !ok {
+			continue
+		}
+		if app, ok := s.(*core.App); ok {
+			for _, hc := range app.HealthChecks {
+				m.notify("add_health_check_event", a.Spec, core.HealthCheckAdded{AppID: a.Spec, HealthCheck: hc, Version: a.Version})
+			}
 		}
 	}
+}
+
+// touchedBefore: an earlier step of the deployment touched the spec already.
+func touchedBefore(d *core.Deployment, id core.PathID) bool {
+	for _, s := range d.Steps[:d.Current-1] {
+		for _, a := range s.Actions {
+			if a.Spec == id {
+				return true
+			}
+		}
+	}
+	return false
 }

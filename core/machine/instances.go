@@ -28,13 +28,13 @@ func (m *Machine) schedule(spec core.RunSpec, n int) {
 func (m *Machine) wake(spec core.RunSpec, n int) int {
 	var resting []*core.Instance
 	for i := range m.st.InstancesOf(spec.SpecID()) {
-		if len(resting) < n && i.Reservation != nil && i.Condition.Terminal() && i.Goal == core.GoalStopped {
+		if len(resting) < n && i.Reservation != nil && !i.Launched() && i.Goal == core.GoalStopped {
 			resting = append(resting, i)
 		}
 	}
 	for _, i := range resting {
 		c := i.Clone()
-		c.Goal, c.Condition, c.Version, c.Since, c.QueuedAt = core.GoalRunning, core.Scheduled, spec.SpecVersion(), m.now, m.now
+		c.Goal, c.Condition, c.Version, c.Since, c.QueuedAt, c.KillReason = core.GoalRunning, core.Scheduled, spec.SpecVersion(), m.now, m.now, ""
 		m.put(c)
 		m.announce(c)
 	}
@@ -57,7 +57,7 @@ func (m *Machine) setGoal(i *core.Instance, goal core.Goal, reason string) {
 	}
 	c := i.Clone()
 	c.Goal, c.KillReason = goal, reason
-	if goal == core.GoalDecommissioned && c.Reservation == nil && !c.Condition.Active() && c.Condition != core.UnreachableInactive {
+	if goal == core.GoalDecommissioned && c.Reservation == nil && !c.Launched() {
 		m.put(c) // an end that clients can see, before the record goes
 		m.announce(c)
 		m.expunge(c)
@@ -65,9 +65,6 @@ func (m *Machine) setGoal(i *core.Instance, goal core.Goal, reason string) {
 	}
 	m.put(c)
 	m.announce(c)
-	if c.Condition.Active() {
-		m.kills.want(c.ID)
-	}
 }
 
 // orphans ends the instances of a spec that is not in the tree and that no deployment removes. They are only
@@ -76,6 +73,7 @@ func (m *Machine) orphans(id core.PathID) {
 	if m.st.Counts(id).Instances == 0 || !m.recon.heard {
 		return
 	}
+	m.log(true, id, "%d instances belong to no app or pod: ending them", m.st.Counts(id).Instances)
 	var all []*core.Instance
 	for i := range m.st.InstancesOf(id) {
 		all = append(all, i)

@@ -8,45 +8,98 @@ import (
 )
 
 // killQueue holds the instances whose tasks are to be killed: those whose goal says so, and those that a client, a
-// health check or a deadline wants dead although they shall run again (behaviour.md 7.11).
+// health check or a deadline wants dead although they shall run again (behaviour.md 7.11). Agents take turns, so that
+// one with many kills does not keep the others waiting (D-47).
 type killQueue struct {
-	waiting   btree.Set[core.InstanceID]
-	inFlight  btree.Map[core.InstanceID, int] // attempts
-	lingering btree.Map[core.InstanceID, int] // no answer after the first retry: repeated, but outside the window (D-47)
+	lines     btree.Map[string, *btree.Set[core.InstanceID]] // waiting, by agent
+	agents    map[core.InstanceID]string                     // of those waiting
+	served    string                                         // agent whose turn it was last
+	inFlight  btree.Map[core.InstanceID, int]                // attempts
+	lingering btree.Map[core.InstanceID, int]                // no answer after the first retry: repeated, but outside the window (D-47)
 }
 
-func (q *killQueue) init() {}
+func (q *killQueue) init() { q.agents = make(map[core.InstanceID]string) }
 
-// want asks for a kill; repeated wishes are one.
-func (q *killQueue) want(id core.InstanceID) {
-	if _, ok := q.inFlight.Get(id); ok {
+// want asks for a kill; repeated wishes are one. Out of sight nothing can be killed: the wish comes again when the
+// instance shows up (see index).
+func (q *killQueue) want(i *core.Instance) {
+	if _, ok := q.inFlight.Get(i.ID); ok || i.Condition == core.Unreachable || i.Condition == core.UnreachableInactive {
 		return
 	}
-	if _, ok := q.lingering.Get(id); ok {
+	if _, ok := q.lingering.Get(i.ID); ok {
 		return
 	}
-	q.waiting.Insert(id)
+	if _, ok := q.agents[i.ID]; ok {
+		return
+	}
+	agent := ""
+	if i.Agent != nil {
+		agent = i.Agent.ID
+	}
+	line, ok := q.lines.Get(agent)
+	if !ok {
+		line = &btree.Set[core.InstanceID]{}
+		q.lines.Set(agent, line)
+	}
+	line.Insert(i.ID)
+	q.agents[i.ID] = agent
 }
 
-// settled: the instance is over, as far as kills go.
-func (q *killQueue) settled(id core.InstanceID) {
-	q.waiting.Delete(id)
-	q.inFlight.Delete(id)
-	q.lingering.Delete(id)
+// next takes the first instance of the agent whose turn it is.
+func (q *killQueue) next() (core.InstanceID, bool) {
+	turn, found := "", false
+	q.lines.Ascend(q.served+"\x00", func(a string, _ *btree.Set[core.InstanceID]) bool { turn, found = a, true; return false })
+	if !found {
+		if turn, _, found = q.lines.Min(); !found {
+			return "", false
+		}
+	}
+	line, _ := q.lines.Get(turn)
+	id, _ := line.Min()
+	q.served = turn
+	q.leave(id)
+	return id, true
 }
 
-func (q *killQueue) forget(id core.InstanceID) { q.settled(id) }
+// leave takes an instance out of the line it waits in.
+func (q *killQueue) leave(id core.InstanceID) {
+	agent, ok := q.agents[id]
+	if !ok {
+		return
+	}
+	delete(q.agents, id)
+	line, _ := q.lines.Get(agent)
+	line.Delete(id)
+	if line.Len() == 0 {
+		q.lines.Delete(agent)
+	}
+}
+
+// settled: the instance is over, as far as kills go. It reports whether a kill was under way.
+func (q *killQueue) settled(id core.InstanceID) (underWay bool) {
+	q.leave(id)
+	_, a := q.inFlight.Delete(id)
+	_, b := q.lingering.Delete(id)
+	return a || b
+}
+
+// pending reports whether a kill waits or is under way.
+func (q *killQueue) pending(id core.InstanceID) bool {
+	_, waits := q.agents[id]
+	_, flies := q.inFlight.Get(id)
+	_, lingers := q.lingering.Get(id)
+	return waits || flies || lingers
+}
 
 // settleKills sends the kills that the window has room for.
 func (m *Machine) settleKills() {
-	if !m.market.connected {
-		return
-	}
-	for m.kills.waiting.Len() > 0 && m.kills.inFlight.Len() < m.cfg.KillChunk {
-		id, _ := m.kills.waiting.Min()
-		m.kills.waiting.Delete(id)
+	for m.market.connected && m.kills.inFlight.Len() < m.cfg.KillChunk {
+		id, ok := m.kills.next()
+		if !ok {
+			return
+		}
 		i, ok := m.st.Instance(id)
-		if !ok || !i.Launched() || i.Condition == core.UnreachableInactive {
+		if !ok || !i.Launched() {
 			continue
 		}
 		m.kills.inFlight.Set(id, 1)
@@ -92,6 +145,10 @@ func (m *Machine) retryKill(id core.InstanceID) {
 func (m *Machine) killToRestart(i *core.Instance, reason string) {
 	switch i.Condition {
 	case core.Unknown, core.Unreachable, core.UnreachableInactive, core.Dropped, core.Gone:
+		if i.Launched() && i.Condition.Terminal() {
+			m.kills.want(i)
+			return
+		}
 		if i.Reservation == nil && i.Goal == core.GoalRunning {
 			m.setGoal(i, core.GoalDecommissioned, reason)
 			if c, ok := m.st.Instance(i.ID); ok && c.Condition.ConsideredTerminal() {
@@ -100,7 +157,7 @@ func (m *Machine) killToRestart(i *core.Instance, reason string) {
 		}
 		return
 	}
-	if !i.Condition.Active() {
+	if !i.Launched() {
 		return
 	}
 	if i.KillReason != reason {
@@ -108,7 +165,7 @@ func (m *Machine) killToRestart(i *core.Instance, reason string) {
 		c.KillReason = reason
 		m.put(c)
 	}
-	m.kills.want(i.ID)
+	m.kills.want(i)
 }
 
 // killInstances answers the kill calls of the API (behaviour.md 7.11).

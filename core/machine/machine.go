@@ -25,12 +25,15 @@ type Machine struct {
 	looked  map[core.PathID]core.Timestamp
 
 	done       map[string]map[core.PathID]bool // actions of the running step that are done, by deployment
-	stalls     map[string]*progress
+	stalls     map[stallKey]*progress
 	wipes      []wipe // answers that wait until instances are gone
 	kills      killQueue
 	queue      launchQueue
 	market     market // roles, suppression, revival
 	recon      reconciliation
+	brake      brake
+	avoided    map[avoidKey]*avoidance
+	began      core.Timestamp                             // of the term
 	starts     btree.Map[core.InstanceID, core.Timestamp] // launched and not yet running: since
 	strange    map[core.TaskID]bool                       // task ids that made no sense and were logged
 	probes     map[probeKey]bool
@@ -43,12 +46,10 @@ type Machine struct {
 // New makes a machine on a loaded state. The first event must be Begin.
 func New(cfg Config, st *state.State) *Machine {
 	m := &Machine{cfg: cfg, st: st, timers: newTimers(), looked: make(map[core.PathID]core.Timestamp),
-		done: make(map[string]map[core.PathID]bool), stalls: make(map[string]*progress),
-		strange: make(map[core.TaskID]bool), probes: make(map[probeKey]bool)}
+		done: make(map[string]map[core.PathID]bool), stalls: make(map[stallKey]*progress),
+		strange: make(map[core.TaskID]bool), probes: make(map[probeKey]bool), avoided: make(map[avoidKey]*avoidance)}
 	m.kills.init()
-	m.queue.init()
-	m.market.init()
-	m.recon.init()
+	m.brake.init()
 	return m
 }
 
@@ -107,6 +108,7 @@ func (m *Machine) room() bool {
 // begin prepares a term: everything volatile is derived from the loaded rows.
 func (m *Machine) begin(e Begin) {
 	m.rnd = rand.New(rand.NewPCG(e.Seed, e.Seed^0x9e3779b97f4a7c15))
+	m.began = m.now
 	for i := range m.st.Instances() {
 		m.index(i)
 		m.resume(i)
@@ -117,6 +119,7 @@ func (m *Machine) begin(e Begin) {
 	}
 	for d := range m.st.Deployments() {
 		m.touchActions(d)
+		m.armDeadline(d)
 	}
 	m.market.know(m.cfg.MesosRole)
 	m.timers.set(timerScale, "", m.now.Add(ms(m.cfg.ScaleInitialMs)))
@@ -130,8 +133,14 @@ func (m *Machine) begin(e Begin) {
 
 // resume takes up what a loaded instance needs: a kill again, its timers, its probes.
 func (m *Machine) resume(i *core.Instance) {
-	if i.Goal != core.GoalRunning && i.Condition.Active() {
-		m.kills.want(i.ID)
+	if i.Condition.Terminal() && i.Launched() { // the rest of a broken pod
+		m.kills.want(i)
+	}
+	if i.Reservation != nil && i.Reservation.New && !i.Launched() {
+		m.timers.set(timerReservation, string(i.ID), i.Reservation.Deadline)
+	}
+	if _, ok := m.st.Spec(i.Spec); !ok {
+		m.touch(i.Spec)
 	}
 	if alive, known := m.st.LastAlive(i.ID); known {
 		m.seedHealth(i, alive)
@@ -178,7 +187,7 @@ func (m *Machine) mesos(ev offers.Event) {
 	case offers.Message:
 		m.notify("framework_message_event", "", core.FrameworkMessage{ExecutorID: e.ExecutorID, SlaveID: e.AgentID, Message: signed(e.Data)})
 	case offers.RoleRefused:
-		m.market.refuse(e.Roles, e.Message)
+		m.refuseRoles(e.Roles, e.Message)
 		m.log(true, "", "the master refuses roles %v: %s", e.Roles, e.Message)
 	case offers.Failure, offers.FatalError:
 		// Task updates tell what an ended agent or executor means; a fatal error ends the process at the edge.

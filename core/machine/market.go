@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/tidwall/btree"
@@ -10,7 +11,11 @@ import (
 	"stadion/offers"
 )
 
-const roleRetryMs = 300000 // a refused role is tried again this often (D-49)
+const (
+	roleRetryMs = 300000 // a refused role is tried again this often (D-49)
+	roleIdleMs  = 600000 // a role that nothing uses is given up after this long (D-43)
+	roleEveryMs = 60000  // how often the use of roles is looked at
+)
 
 // market is how we stand towards the master: which roles we have, for which of them we want offers, and when we may
 // ask again (behaviour.md 5.8).
@@ -19,6 +24,7 @@ type market struct {
 	told      bool // the master knows our roles in this connection
 	roles     btree.Map[string, *stand]
 	sent      []string // roles of the last UPDATE_FRAMEWORK or SUBSCRIBE
+	sweptAt   core.Timestamp
 }
 
 // stand is one role.
@@ -27,11 +33,10 @@ type stand struct {
 	fresh      bool           // demand that is newer than the last revive
 	revivedAt  core.Timestamp // of the last revive
 	again      core.Timestamp // when to repeat it once, zero if not
-	refused    string         // why the master refuses it
-	retryAfter core.Timestamp
+	refused    bool           // the master refuses it
+	retryAfter core.Timestamp // when a refused role is tried again
+	idleSince  core.Timestamp // since when nothing uses it, zero while something does
 }
-
-func (k *market) init() {}
 
 // know makes a role one of ours.
 func (k *market) know(role string) *stand {
@@ -49,16 +54,61 @@ func (k *market) know(role string) *stand {
 // demand notes that a spec wants offers more than before.
 func (k *market) demand(m *Machine, id core.PathID) {
 	if d, ok := m.queue.waiting.Get(id); ok {
-		k.know(d.role).fresh = true
+		d.blockedUntil = 0
+		m.queue.ready.Set(id, d)
+		for _, r := range d.roles {
+			k.know(r).fresh = true
+		}
 	}
 }
 
-// refuse quarantines roles that the principal may not use (D-49).
-func (k *market) refuse(roles []string, why string) {
+// refuseRoles quarantines roles that the principal may not use; they are tried again after a while (D-49).
+func (m *Machine) refuseRoles(roles []string, why string) {
 	for _, r := range roles {
-		k.know(r).refused = why
+		s := m.market.know(r)
+		s.refused, s.retryAfter, s.wanted, s.again = true, m.now+roleRetryMs, false, 0
+		m.st.SetRefused(r, cmp.Or(why, "the master refuses it"))
+		m.timers.ensure(timerRevive, "", s.retryAfter)
 	}
-	k.told = false
+	m.market.told = false
+}
+
+// readmit lets refused roles try again whose time has come.
+func (m *Machine) readmit() {
+	m.market.roles.Scan(func(role string, s *stand) bool {
+		if s.refused && m.now >= s.retryAfter {
+			s.refused, s.fresh = false, true
+			m.st.SetRefused(role, "")
+		}
+		return true
+	})
+}
+
+// sweepRoles gives up the roles that no spec, instance or reservation has used for a while (D-43).
+func (m *Machine) sweepRoles() {
+	if m.market.roles.Len() < 2 || m.now < m.market.sweptAt+roleEveryMs {
+		return
+	}
+	m.market.sweptAt = m.now
+	used := map[string]bool{m.cfg.MesosRole: true}
+	for s := range m.st.SpecsBelow(core.Root) {
+		used[s.SpecRole()] = true
+	}
+	for i := range m.st.Instances() {
+		used[i.Role] = true
+	}
+	for _, role := range m.market.roles.Keys() {
+		s, _ := m.market.roles.Get(role)
+		switch {
+		case used[role]:
+			s.idleSince = 0
+		case s.idleSince == 0:
+			s.idleSince = m.now
+		case m.now >= s.idleSince+roleIdleMs:
+			m.market.roles.Delete(role)
+			m.st.SetRefused(role, "")
+		}
+	}
 }
 
 // subscribed begins a connection: what the master knows of us is told anew, and every task is asked for.
@@ -86,8 +136,10 @@ func (m *Machine) resendKills() {
 	for _, q := range []*btree.Map[core.InstanceID, int]{&m.kills.inFlight, &m.kills.lingering} {
 		for _, id := range q.Keys() {
 			q.Delete(id)
-			m.kills.waiting.Insert(id)
 			m.timers.drop(timerKillRetry, string(id))
+			if i, ok := m.st.Instance(id); ok {
+				m.kills.want(i)
+			}
 		}
 	}
 }
@@ -109,13 +161,15 @@ func (m *Machine) disconnected(e offers.Disconnected) {
 // be freed.
 func (m *Machine) wants(role string) bool {
 	found := false
-	m.queue.waiting.Scan(func(_ core.PathID, d *demand) bool {
-		if d.role == role {
-			i, _ := m.candidate(d, role)
+	for d := m.queue.after(""); d != nil && !found; d = m.queue.after(d.spec) {
+		if slices.Contains(d.roles, role) {
+			i, _, _ := m.candidate(d, role, nil)
 			found = i != nil
 		}
-		return !found
-	})
+	}
+	if m.cfg.LaunchTokens > 0 && m.queue.tokens == 0 {
+		found = false
+	}
 	return found || m.releases.Len() > 0 && m.releasesRole(role)
 }
 
@@ -124,9 +178,10 @@ func (m *Machine) settleMarket() {
 	if !m.market.connected {
 		return
 	}
+	m.readmit()
 	var revive, suppress, roles, quiet []string
 	m.market.roles.Scan(func(role string, s *stand) bool {
-		if s.refused != "" && m.now < s.retryAfter {
+		if s.refused {
 			return true
 		}
 		roles = append(roles, role)

@@ -22,12 +22,23 @@ type reconciliation struct {
 	request bool // send the open ones now
 }
 
-func (r *reconciliation) init() {}
-
 // answered notes that a task's state is known.
-func (r *reconciliation) answered(t core.TaskID) {
-	r.open.Delete(t)
-	r.heard = true
+func (m *Machine) answered(t core.TaskID) {
+	m.recon.open.Delete(t)
+	m.hear()
+}
+
+// hear notes that the master has been heard in this term: what belongs to nobody can be judged now (D-42).
+func (m *Machine) hear() {
+	if m.recon.heard {
+		return
+	}
+	m.recon.heard = true
+	for id := range m.st.Counted() {
+		if _, ok := m.st.Spec(id); !ok {
+			m.touch(id)
+		}
+	}
 }
 
 // begin starts a full reconciliation: explicit for every task that may live, then implicit for those we do not know.
@@ -44,7 +55,9 @@ func (r *reconciliation) begin(m *Machine) {
 			}
 		}
 	}
-	r.heard = r.heard || r.open.Len() == 0
+	if r.open.Len() == 0 {
+		m.hear()
+	}
 	r.due, r.request, r.waitMs = true, true, reconcileFirstMs
 	m.timers.set(timerReconcile, "", m.now.Add(ms(m.cfg.ReconcileIntervalMs)))
 }

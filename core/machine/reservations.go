@@ -21,7 +21,7 @@ func (m *Machine) reservationDue(id core.InstanceID) {
 	if !ok || i.Reservation == nil || !i.Reservation.New || m.now < i.Reservation.Deadline {
 		return
 	}
-	if i.Condition == core.Scheduled || i.Goal == core.GoalDecommissioned {
+	if !i.Launched() {
 		m.expunge(i)
 	}
 }

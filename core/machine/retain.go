@@ -1,10 +1,14 @@
 package machine
 
 import (
-	"fmt"
-
 	"stadion/core"
 )
+
+// usedVersion names a version of a spec that must stay.
+type usedVersion struct {
+	id core.PathID
+	at core.Timestamp
+}
 
 // retain drops versions that nothing needs any more: all but the newest MaxVersions roots, and spec versions that are
 // older than the newest MaxVersions of their spec and that no present tree, deployment, instance or kept root names
@@ -14,70 +18,74 @@ func (m *Machine) retain() {
 		return
 	}
 	m.writes, m.retainedAt = 0, m.now
-	used := m.usedVersions()
-	var roots []core.Timestamp
-	touched := make(map[core.PathID]bool)
-	var order []core.PathID
+	var roots []*core.RootVersion
 	for r := range m.st.Roots() {
-		roots = append(roots, r.Version)
-		for _, c := range r.Specs {
-			if !touched[c.ID] {
-				touched[c.ID] = true
-				order = append(order, c.ID)
-			}
-		}
+		roots = append(roots, r)
 	}
-	for n := len(roots) - m.cfg.MaxVersions; n > 0 && m.room(); n-- {
-		m.st.DropRoot(roots[0])
-		roots = roots[1:]
+	for ; len(roots) > m.cfg.MaxVersions && m.room(); roots = roots[1:] {
+		m.st.DropRoot(roots[0].Version)
 	}
-	for _, id := range order {
-		_, present := m.st.Spec(id)
-		all := m.st.SpecVersions(id)
-		keep := m.cfg.MaxVersions
-		if !present {
-			keep = 0
-		}
-		for n := 0; n < len(all)-keep && m.room(); n++ {
-			if v := all[n].SpecVersion(); !used[usedKey(id, v)] {
-				m.st.DropVersion(id, v)
-			}
-		}
+	used := m.usedVersions(roots)
+	for _, all := range m.versionsBySpec() {
+		m.retainSpec(all, used)
 	}
 }
 
-func usedKey(id core.PathID, v core.Timestamp) string { return fmt.Sprintf("%s@%d", id, v) }
+// versionsBySpec groups all stored versions, oldest first; specs stand in order of their ids.
+func (m *Machine) versionsBySpec() (out [][]core.RunSpec) {
+	for s := range m.st.Versions() {
+		if n := len(out); n > 0 && out[n-1][0].SpecID() == s.SpecID() {
+			out[n-1] = append(out[n-1], s)
+		} else {
+			out = append(out, []core.RunSpec{s})
+		}
+	}
+	return out
+}
 
-// usedVersions are the spec versions that must stay whatever their age.
-func (m *Machine) usedVersions() map[string]bool {
-	used := make(map[string]bool)
-	for s := range m.st.SpecsBelow(core.Root) {
-		used[usedKey(s.SpecID(), s.SpecVersion())] = true
+// retainSpec drops the versions of one spec that may go.
+func (m *Machine) retainSpec(all []core.RunSpec, used map[usedVersion]bool) {
+	id, keep := all[0].SpecID(), m.cfg.MaxVersions
+	now, present := m.st.Spec(id)
+	if !present {
+		keep = 0
 	}
-	for i := range m.st.Instances() {
-		used[usedKey(i.Spec, i.Version)] = true
+	if len(all) <= keep {
+		return
 	}
+	running := make(map[core.Timestamp]bool)
+	for i := range m.st.InstancesOf(id) {
+		running[i.Version] = true
+	}
+	for _, s := range all[:len(all)-keep] {
+		v := s.SpecVersion()
+		if used[usedVersion{id, v}] || running[v] || present && now.SpecVersion() == v {
+			continue
+		}
+		if !m.room() {
+			return
+		}
+		m.st.DropVersion(id, v)
+	}
+}
+
+// usedVersions are the spec versions that deployments and the kept roots name.
+func (m *Machine) usedVersions(roots []*core.RootVersion) map[usedVersion]bool {
+	used := make(map[usedVersion]bool)
 	note := func(changes []core.SpecChange) {
 		for _, c := range changes {
-			used[usedKey(c.ID, c.From)] = true
-			used[usedKey(c.ID, c.To)] = true
+			used[usedVersion{c.ID, c.From}] = true
+			used[usedVersion{c.ID, c.To}] = true
 		}
 	}
 	for d := range m.st.Deployments() {
 		note(d.Specs)
-	}
-	n := 0
-	for r := range m.st.Roots() {
-		if n++; n > m.rootCount()-m.cfg.MaxVersions {
-			note(r.Specs)
+		for _, a := range d.AffectedSpecs() {
+			used[usedVersion{a.Spec, a.Version}] = true
 		}
 	}
-	return used
-}
-
-func (m *Machine) rootCount() (n int) {
-	for range m.st.Roots() {
-		n++
+	for _, r := range roots {
+		note(r.Specs)
 	}
-	return n
+	return used
 }

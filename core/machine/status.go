@@ -13,7 +13,7 @@ const maxStrange = 1000 // senseless task ids remembered so that each is logged 
 // statusUpdate takes in one task status. Whatever it means, it is acknowledged in the batch that stores its effect
 // (behaviour.md 7.2).
 func (m *Machine) statusUpdate(u offers.StatusUpdate) {
-	m.recon.answered(u.TaskID)
+	m.answered(u.TaskID)
 	if len(u.UUID) > 0 {
 		defer m.call(offers.Acknowledge{TaskID: u.TaskID, AgentID: u.AgentID, UUID: u.UUID})
 	}
@@ -28,8 +28,10 @@ func (m *Machine) statusUpdate(u offers.StatusUpdate) {
 	cond := conditionOf(u)
 	i, ok := m.st.Instance(name.Instance)
 	if !ok {
-		m.unknownInstance(name, u, cond)
-		return
+		if i = m.comeBack(name.Instance, u.TaskID, cond); i == nil {
+			m.unknownInstance(name, u, cond)
+			return
+		}
 	}
 	k := slices.IndexFunc(i.Tasks, func(t core.Task) bool { return t.ID == u.TaskID })
 	if k < 0 { // an older incarnation, behaviour.md 7.8
@@ -88,9 +90,8 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	if old.Condition.Terminal() {
 		return
 	}
-	if old.Status == nil && cond.Terminal() && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED") {
-		// The intent was stored but its launch never reached an agent: nothing failed, so nothing is delayed.
-		cond = core.Unknown
+	if cond.Terminal() && neverLeft(old, u) {
+		cond = core.Unknown // nothing failed, so nothing is delayed
 	}
 	if cond == core.Unreachable && (old.Condition == core.Unreachable || old.Condition == core.UnreachableInactive) {
 		m.armUnreachable(i)
@@ -110,6 +111,11 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		t.StartedAt = m.now
 	}
 	m.instanceUpdate(i, c, k, u)
+}
+
+// neverLeft: the intent was stored but its launch never reached an agent.
+func neverLeft(t core.Task, u offers.StatusUpdate) bool {
+	return t.Status == nil && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED")
 }
 
 // changes tells whether an update says anything new (rules 2 to 5 of behaviour.md 7.4).
@@ -156,7 +162,8 @@ func (m *Machine) instanceUpdate(old, c *core.Instance, k int, u offers.StatusUp
 	if c.Condition != old.Condition || c.Healthy != old.Healthy {
 		c.Since = m.now
 	}
-	ended := c.Condition.Terminal() && !old.Condition.Terminal()
+	broke := c.Condition.Terminal() && !old.Condition.Terminal()
+	ended := !c.Launched() && old.Launched()
 	if ended && c.Goal == core.GoalRunning {
 		c.QueuedAt = m.now
 	}
@@ -167,10 +174,12 @@ func (m *Machine) instanceUpdate(old, c *core.Instance, k int, u offers.StatusUp
 	}
 	spec, known := m.specFor(c)
 	m.backoffAfter(old, c, u)
+	m.noteLaunch(old, c)
 	m.put(c)
 	m.statusNotices(old, c, k, u)
-	if ended || c.Condition == core.Unreachable {
-		m.recordFailure(c, k, u)
+	if broke {
+		m.recordFailure(old, c, k, u)
+		m.countFailure(c)
 	}
 	m.followHealth(old, c, k, u)
 	switch {
@@ -182,11 +191,17 @@ func (m *Machine) instanceUpdate(old, c *core.Instance, k int, u offers.StatusUp
 	switch {
 	case ended && c.Goal == core.GoalDecommissioned && c.Reservation == nil:
 		m.expunge(c)
-	case ended && c.Reservation != nil && u.State == "TASK_GONE_BY_OPERATOR":
+	case ended && c.Reservation != nil && goneByOperator(c):
 		m.abandonReservation(c)
+	case broke && !ended: // a pod's executor ends the other containers; asking for it makes sure
+		m.kills.want(c)
 	case c.Condition == core.Unreachable && known:
 		m.unreachable(c, spec)
 	}
+}
+
+func goneByOperator(i *core.Instance) bool {
+	return slices.ContainsFunc(i.Tasks, func(t core.Task) bool { return t.Status != nil && t.Status.State == "TASK_GONE_BY_OPERATOR" })
 }
 
 // abandonReservation frees an instance of an agent that is gone for good (behaviour.md 5.6, D-48).
@@ -266,6 +281,10 @@ func (m *Machine) statusNotices(old, c *core.Instance, k int, u offers.StatusUpd
 	if c.Condition != old.Condition {
 		m.announce(c)
 	}
+	if c.Pod && c.Healthy != old.Healthy { // of an app its health checks tell, see followHealth
+		m.notify("instance_health_changed_event", c.Spec,
+			core.InstanceHealthChanged{InstanceID: c.ID, RunSpecID: c.Spec, Healthy: c.Healthy.Ptr(), RunSpecVersion: c.Version})
+	}
 }
 
 // ports are the host ports without the empty slots, never nil.
@@ -280,8 +299,8 @@ func ports(slots []int) []int {
 }
 
 // recordFailure keeps lastTaskFailure (behaviour.md 1.7).
-func (m *Machine) recordFailure(c *core.Instance, k int, u offers.StatusUpdate) {
-	if !failureStates[u.State] || c.Condition == core.Unreachable || c.Condition == core.Unknown && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED") {
+func (m *Machine) recordFailure(old, c *core.Instance, k int, u offers.StatusUpdate) {
+	if !failureStates[u.State] || neverLeft(old.Tasks[k], u) {
 		return
 	}
 	f := &core.TaskFailure{AppID: c.Spec, Message: u.Message, State: u.State, TaskID: c.Tasks[k].ID, Timestamp: m.now, Version: c.Version, SlaveID: u.AgentID}

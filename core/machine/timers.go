@@ -11,10 +11,9 @@ type timerKind uint8
 
 const (
 	timerSpec        timerKind = iota // look at a spec again; key: spec id
-	timerBackoff                      // a delay has passed; key: delay key
+	timerBackoff                      // a delay has passed; key: spec id, then @ and what passed
 	timerUnreachable                  // key: instance id
 	timerKillRetry                    // key: instance id
-	timerOffers                       // the oldest held offer reaches its limit
 	timerRevive                       // offers may be asked for again
 	timerTokens                       // launch tokens are filled up
 	timerReconcile                    // full reconciliation
@@ -23,6 +22,9 @@ const (
 	timerOverdue                      // launches that take too long
 	timerSweep                        // delays, statistics, old versions
 	timerReservation                  // key: instance id; a reservation was not used in time
+	timerBrake                        // unreachable instances may be given up again
+	timerStats                        // key: spec id; statistics of a spec that waits no more are dropped; empty: some are to be published
+	timerDeadline                     // key: deployment id
 )
 
 type timer struct {
@@ -70,12 +72,6 @@ func (t *timers) ensure(kind timerKind, key string, due core.Timestamp) {
 	if old, ok := t.due[timer{kind: kind, key: key}]; !ok || old > due {
 		t.set(kind, key, due)
 	}
-}
-
-// has reports whether the timer is set.
-func (t *timers) has(kind timerKind, key string) bool {
-	_, ok := t.due[timer{kind: kind, key: key}]
-	return ok
 }
 
 // drop unsets the timer.

@@ -22,6 +22,9 @@ func (m *Machine) armUnreachable(i *core.Instance) {
 	since, u := unreachableSince(i), spec.Unreachable()
 	due := since.Add(ms(int64(u.InactiveAfterSeconds) * 1000))
 	if i.Condition == core.UnreachableInactive {
+		if i.Reservation != nil { // never forgotten
+			return
+		}
 		due = since.Add(ms(int64(u.ExpungeAfterSeconds) * 1000))
 	}
 	m.timers.set(timerUnreachable, string(i.ID), due)
@@ -46,17 +49,15 @@ func (m *Machine) unreachable(i *core.Instance, spec core.RunSpec) {
 		return
 	}
 	gone := m.now.Sub(unreachableSince(i))
-	switch {
-	case gone >= ms(int64(u.ExpungeAfterSeconds)*1000) && i.Reservation == nil:
-		if i.Condition != core.UnreachableInactive {
-			c := i.Clone()
-			c.Condition, c.Since = core.UnreachableInactive, m.now
-			m.put(c)
-			m.announce(c)
-			i = c
+	if gone < ms(int64(u.InactiveAfterSeconds)*1000) {
+		m.armUnreachable(i)
+		return
+	}
+	if i.Condition == core.Unreachable {
+		if i.Goal == core.GoalRunning && !m.mayReplace() {
+			m.timers.set(timerUnreachable, string(i.ID), m.brake.fullAt)
+			return
 		}
-		m.expunge(i)
-	case gone >= ms(int64(u.InactiveAfterSeconds)*1000) && i.Condition == core.Unreachable:
 		c := i.Clone()
 		c.Condition, c.Since = core.UnreachableInactive, m.now
 		for k := range c.Tasks {
@@ -66,10 +67,14 @@ func (m *Machine) unreachable(i *core.Instance, spec core.RunSpec) {
 		}
 		m.put(c)
 		m.announce(c)
-		m.armUnreachable(c)
-	default:
-		m.armUnreachable(i)
+		i = c
 	}
+	if gone >= ms(int64(u.ExpungeAfterSeconds)*1000) && i.Reservation == nil {
+		m.expunge(i)
+		m.remember(i)
+		return
+	}
+	m.armUnreachable(i)
 }
 
 func (m *Machine) unreachableDue(id core.InstanceID) {

@@ -39,6 +39,9 @@ func (m *Machine) apply(ch core.Change, origin *Origin) (UpdateResult, error) {
 	m.repair(u)
 	d := &core.Deployment{ID: m.uuid(), Version: stamp, Steps: u.Steps, Specs: u.Changes, Groups: u.GroupChanges,
 		Sentenced: ch.Sentenced, StartedAt: m.now}
+	if ch.Rollback {
+		d.Settings = &core.Rollout{Revert: true}
+	}
 	conflicts := deployments.Conflicts(u.Steps, m.st.Deployments())
 	if err := m.admit(ch, d, conflicts); err != nil {
 		m.notify("group_change_failed", "", core.GroupChanged{GroupID: groupID, Version: stamp, Reason: err.Error()})
@@ -154,12 +157,8 @@ func (m *Machine) launchPlan(d *core.Deployment) {
 		m.deploymentNotice("deployment_success", d, core.DeploymentEnd{ID: d.ID, Plan: core.PlanOf(d)})
 		return
 	}
-	for _, s := range d.AffectedSpecs() {
-		if s.Kind == core.ActionRestart {
-			m.resetBackoff(s.Spec) // 4.3: start of a Restart action
-		}
-	}
 	m.beginStep(d, 1)
+	m.armDeadline(d)
 }
 
 // abandon ends a deployment without a new one: goals already set stay as they are (behaviour.md 2.4).
@@ -169,8 +168,7 @@ func (m *Machine) abandon(id string) {
 		return
 	}
 	m.st.RemoveDeployment(id)
-	delete(m.done, id)
-	delete(m.stalls, id)
+	m.forgetDeployment(d)
 	m.deploymentNotice("deployment_failed", d, core.DeploymentEnd{ID: d.ID, Plan: core.PlanOf(d), Reason: cancelledReason})
 	for _, a := range d.AffectedSpecs() {
 		m.stopReadiness(a.Spec)
@@ -202,19 +200,23 @@ func (m *Machine) cancelDeployment(id uint64, c CancelDeployment) {
 		m.reply(id, UpdateResult{}, nil)
 		return
 	}
+	res, err := m.revert(d)
+	m.reply(id, res, err)
+}
+
+// revert takes a deployment back by a forced one (behaviour.md 2.5).
+func (m *Machine) revert(d *core.Deployment) (UpdateResult, error) {
 	ch, err := deployments.Revert(d, &m.st.View)
 	if err != nil {
-		m.reply(id, nil, err)
-		return
+		return UpdateResult{}, err
 	}
 	ch.Rollback, ch.Force = true, true
 	res, err := m.apply(ch, nil)
-	if err == nil {
-		if _, still := m.st.Deployment(c.ID); still {
-			m.abandon(c.ID)
-		}
+	if err != nil {
+		return UpdateResult{}, err
 	}
-	m.reply(id, res, err)
+	m.abandon(d.ID) // where the new one did not conflict with it
+	return res, nil
 }
 
 func (m *Machine) deploymentNotice(kind string, d *core.Deployment, body any) {

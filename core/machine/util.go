@@ -11,10 +11,14 @@ func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // specFor returns the definition an instance runs or will run: its own version, else the newest known (D-45).
 func (m *Machine) specFor(i *core.Instance) (core.RunSpec, bool) {
+	now, known := m.st.Spec(i.Spec)
+	if known && now.SpecVersion() == i.Version {
+		return now, true
+	}
 	if s, ok := m.st.SpecAt(i.Spec, i.Version); ok {
 		return s, true
 	}
-	return m.st.Spec(i.Spec)
+	return now, known
 }
 
 // put stores an instance, keeps the machine's own indexes and marks its spec.
@@ -28,6 +32,7 @@ func (m *Machine) put(i *core.Instance) {
 func (m *Machine) index(i *core.Instance) {
 	m.market.know(i.Role)
 	m.queue.follow(m, i)
+	launched := i.Launched()
 	switch i.Condition {
 	case core.Provisioned, core.Staging, core.Starting:
 		if len(i.Tasks) > 0 {
@@ -36,12 +41,16 @@ func (m *Machine) index(i *core.Instance) {
 	default:
 		m.starts.Delete(i.ID)
 	}
-	if i.Goal == core.GoalDecommissioned && i.Reservation != nil && !i.Condition.Active() {
+	if i.Goal == core.GoalDecommissioned && i.Reservation != nil && !launched {
 		m.releases.Insert(i.ID)
 	}
-	if i.Condition.ConsideredTerminal() || i.Condition == core.Scheduled {
-		m.kills.settled(i.ID)
-		m.timers.drop(timerKillRetry, string(i.ID))
+	switch {
+	case !launched || i.Condition == core.Unreachable || i.Condition == core.UnreachableInactive:
+		if m.kills.settled(i.ID) {
+			m.timers.drop(timerKillRetry, string(i.ID))
+		}
+	case i.Goal != core.GoalRunning: // also one that comes back after it was given up
+		m.kills.want(i)
 	}
 }
 
@@ -52,7 +61,7 @@ func (m *Machine) expunge(i *core.Instance) {
 	m.queue.follow(m, i)
 	m.queue.leave(i)
 	m.starts.Delete(i.ID)
-	m.kills.forget(i.ID)
+	m.kills.settled(i.ID)
 	m.releases.Delete(i.ID)
 	for _, k := range []timerKind{timerKillRetry, timerUnreachable, timerReservation} {
 		m.timers.drop(k, string(i.ID))

@@ -19,9 +19,7 @@ func (s *State) RemoveInstance(id core.InstanceID) {
 	s.waiting.Delete(id)
 	s.recount(old.Spec, s.weigh(old), Counts{})
 	s.health.Delete(id)
-	if _, had := s.lastAlive.Delete(id); had {
-		s.note(TableHealth, string(id), nil)
-	}
+	s.DropLastAlive(id)
 	if old.Durable() {
 		s.note(TableInstance, string(id), nil)
 	}
@@ -70,6 +68,13 @@ func (s *State) SetLastAlive(id core.InstanceID, alive bool) {
 	}
 	s.lastAlive.Set(id, alive)
 	s.note(TableHealth, string(id), alive)
+}
+
+// DropLastAlive forgets the stored health flag of an instance whose tasks ended.
+func (s *State) DropLastAlive(id core.InstanceID) {
+	if _, had := s.lastAlive.Delete(id); had {
+		s.note(TableHealth, string(id), nil)
+	}
 }
 
 // weigh is what one instance adds to the counters of its spec.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"fmt"
 	"iter"
 	"strings"
 
@@ -28,8 +27,9 @@ type View struct {
 	delays      btree.Map[string, Delay]
 	stats       btree.Map[core.PathID, *QueueStats]
 	readiness   btree.Map[core.TaskID, Readiness]
-	stalls      btree.Map[string, Stall] // by deployment
-	ports       btree.Map[int, int]      // service ports of the tree: how many specs use each
+	stalls      btree.Map[string, Stall]  // by deployment
+	refused     btree.Map[string, string] // roles the master refuses: why
+	ports       btree.Map[int, int]       // service ports of the tree: how many specs use each
 	frameworkID string
 	rootStamp   core.Timestamp
 	mesos       Mesos
@@ -68,7 +68,7 @@ func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
 	v.deployments, v.locks, v.failures = *s.deployments.Copy(), *s.locks.Copy(), *s.failures.Copy()
 	v.counts, v.health, v.lastAlive = *s.counts.Copy(), *s.health.Copy(), *s.lastAlive.Copy()
 	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
-	v.stalls, v.ports = *s.stalls.Copy(), *s.ports.Copy()
+	v.stalls, v.ports, v.refused = *s.stalls.Copy(), *s.ports.Copy(), *s.refused.Copy()
 	v.frameworkID, v.rootStamp, v.mesos = s.frameworkID, s.rootStamp, s.mesos
 	v.staged, v.running = s.staged, s.running
 	return n
@@ -104,7 +104,17 @@ func below(group core.PathID) string {
 func instancePrefix(spec core.PathID) string { return spec.SafePath() + ".instance-" }
 
 // versionKey orders the versions of one spec by time.
-func versionKey(id core.PathID, v core.Timestamp) string { return fmt.Sprintf("%s@%016d", id, v) }
+func versionKey(id core.PathID, v core.Timestamp) string {
+	const digits = 16
+	b := make([]byte, len(id)+1+digits)
+	n := copy(b, id)
+	b[n] = '@'
+	for k := len(b) - 1; k > n; k-- {
+		b[k] = byte('0' + v%10)
+		v /= 10
+	}
+	return string(b)
+}
 
 // RootStamp is the version of the last update of the tree.
 func (v *View) RootStamp() core.Timestamp { return v.rootStamp }
@@ -133,6 +143,9 @@ func (v *View) SpecVersions(id core.PathID) []core.RunSpec {
 	}
 	return out
 }
+
+// Versions iterates over all stored versions of all specs; those of one spec follow each other, oldest first.
+func (v *View) Versions() iter.Seq[core.RunSpec] { return values(&v.versions, "") }
 
 // Group returns one group; the root always exists.
 func (v *View) Group(id core.PathID) (core.Group, bool) {
@@ -192,6 +205,12 @@ func (v *View) WaitingOf(spec core.PathID) iter.Seq[*core.Instance] {
 	}
 }
 
+// Waits reports whether any instance of the spec is scheduled.
+func (v *View) Waits(spec core.PathID) bool {
+	c, _ := v.counts.Get(spec)
+	return c.Waiting > 0
+}
+
 // WaitingTotal is the number of scheduled instances of all specs.
 func (v *View) WaitingTotal() int { return v.waiting.Len() }
 
@@ -237,6 +256,9 @@ func (v *View) LastAlive(id core.InstanceID) (alive, known bool) { return v.last
 // Delay returns the backoff of a configuration.
 func (v *View) Delay(ref core.ConfigRef) (Delay, bool) { return v.delays.Get(delayKey(ref)) }
 
+// Delayed reports whether there is any backoff row at all.
+func (v *View) Delayed() bool { return v.delays.Len() > 0 }
+
 // Delays iterates over all backoff rows.
 func (v *View) Delays() iter.Seq2[string, Delay] { return prefixed(&v.delays, "") }
 
@@ -256,6 +278,9 @@ func (v *View) ReadinessOf(spec core.PathID) iter.Seq[Readiness] {
 
 // Stall is what a deployment waits for.
 func (v *View) Stall(deployment string) (Stall, bool) { return v.stalls.Get(deployment) }
+
+// Refused tells why the master does not let us use a role (D-49); false for a role that it lets us use.
+func (v *View) Refused(role string) (why string, refused bool) { return v.refused.Get(role) }
 
 // ServicePortUsed reports whether any app of the tree has the service port (behaviour.md 1.6).
 func (v *View) ServicePortUsed(port int) bool {

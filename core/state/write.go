@@ -223,6 +223,18 @@ func (s *State) RemoveDeployment(id string) {
 // SetStall keeps what a deployment waits for (volatile).
 func (s *State) SetStall(r Stall) { s.stalls.Set(r.Deployment, r) }
 
+// DropStall notes that a deployment moves again.
+func (s *State) DropStall(deployment string) { s.stalls.Delete(deployment) }
+
+// SetRefused keeps why the master refuses a role (volatile); an empty text drops it.
+func (s *State) SetRefused(role, why string) {
+	if why == "" {
+		s.refused.Delete(role)
+		return
+	}
+	s.refused.Set(role, why)
+}
+
 // PutFailure stores the last task failure of a spec.
 func (s *State) PutFailure(f *core.TaskFailure) {
 	s.failures.Set(f.AppID, f)

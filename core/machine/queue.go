@@ -1,0 +1,243 @@
+package machine
+
+import (
+	"slices"
+
+	"github.com/tidwall/btree"
+
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/offers"
+)
+
+const maxDelayedLook = 256 // waiting instances of one spec looked at for one whose delay is over
+
+// launchQueue is the demand side: which specs wait, and the offers that are still to be looked at. It is derived from
+// the instances and can be thrown away at any time.
+type launchQueue struct {
+	waiting   btree.Map[core.PathID, *demand] // every spec with an instance that waits
+	ready     btree.Map[core.PathID, *demand] // those of them that are not held up by a delay as a whole
+	turn      core.PathID                     // spec that was served last (D-40)
+	line      []*demand                       // reused by match
+	held      []offers.Offer                  // first in, first out (D-13)
+	tokens    int
+	dirty     bool           // some statistics are to be published
+	publishAt core.Timestamp // when that may happen again
+}
+
+// demand is one waiting spec.
+type demand struct {
+	spec         core.PathID
+	roles        []string // of its waiting instances, in order of their appearance
+	left         bool     // it waits no more
+	blockedUntil core.Timestamp
+	needs        map[core.Timestamp]*offers.Need   // by spec version; Instance is set per attempt
+	counts       map[core.Timestamp]*offers.Counts // placed instances per version, for specs with constraints
+	stats        state.QueueStats                  // Funnel and LastOffers of this attempt
+	dirty        bool
+	published    core.Timestamp
+	warned       core.Timestamp // when a defect of matching was last logged
+	told         core.Timestamp // when the operator was last told that it waits, or when it began to
+}
+
+func newDemand(spec core.PathID, now core.Timestamp) *demand {
+	return &demand{spec: spec, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true, told: now,
+		stats: state.QueueStats{LastOffers: make(map[string]state.LastOffer)}}
+}
+
+// follow keeps the set of waiting specs in line with an instance that changed.
+func (q *launchQueue) follow(m *Machine, i *core.Instance) {
+	wants := i.Scheduled() || m.st.Waits(i.Spec)
+	d, in := q.waiting.Get(i.Spec)
+	switch {
+	case wants && !in:
+		d = newDemand(i.Spec, m.now)
+		q.waiting.Set(i.Spec, d)
+		m.dropStats(i.Spec) // D-12: a new attempt
+		m.timers.drop(timerStats, string(i.Spec))
+	case !wants && in:
+		q.depart(m, d)
+		return
+	case !in:
+		return
+	}
+	if i.Scheduled() {
+		if !slices.Contains(d.roles, i.Role) {
+			d.roles = append(d.roles, i.Role)
+		}
+		m.market.demand(m, i.Spec)
+	}
+	d.recount(i)
+}
+
+// depart ends a launch attempt. What is known of it stays to be seen for a while (D-12).
+func (q *launchQueue) depart(m *Machine, d *demand) {
+	q.waiting.Delete(d.spec)
+	q.ready.Delete(d.spec)
+	d.left = true
+	if d.dirty {
+		m.st.SetStats(d.spec, d.publish(m.now))
+	}
+	m.timers.set(timerStats, string(d.spec), m.now+statsKeptMs)
+}
+
+// counts tells whether an instance counts for constraints (behaviour.md 5.2.2; D-34: reserved ones do).
+func counts(i *core.Instance) bool {
+	return i.Agent != nil && !i.Condition.Lost() && (!i.Scheduled() || i.Reservation != nil)
+}
+
+// recount brings the tallies for constraints in line with an instance that changed.
+func (d *demand) recount(i *core.Instance) {
+	for _, c := range d.counts {
+		c.Remove(i.ID)
+		if counts(i) {
+			c.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
+		}
+	}
+}
+
+// leave takes a forgotten instance out of the tallies.
+func (q *launchQueue) leave(i *core.Instance) {
+	if d, ok := q.waiting.Get(i.Spec); ok {
+		for _, c := range d.counts {
+			c.Remove(i.ID)
+		}
+	}
+}
+
+// stale makes the needs of a spec be built anew.
+func (q *launchQueue) stale(id core.PathID) {
+	if d, ok := q.waiting.Get(id); ok {
+		clear(d.needs)
+		clear(d.counts)
+	}
+}
+
+// drop forgets a rescinded offer.
+func (q *launchQueue) drop(id string) {
+	q.held = slices.DeleteFunc(q.held, func(o offers.Offer) bool { return o.ID == id })
+}
+
+// queueUp lists the specs that are ready, those first that have waited longest for their turn (D-40).
+func (q *launchQueue) queueUp() []*demand {
+	line := q.line[:0]
+	q.ready.Ascend(q.turn+"\x00", func(_ core.PathID, d *demand) bool { line = append(line, d); return true })
+	q.ready.Scan(func(id core.PathID, d *demand) bool {
+		if id > q.turn {
+			return false
+		}
+		line = append(line, d)
+		return true
+	})
+	q.line = line
+	return line
+}
+
+// after is the ready spec that follows another one in the order of ids.
+func (q *launchQueue) after(id core.PathID) (next *demand) {
+	q.ready.Ascend(id+"\x00", func(_ core.PathID, d *demand) bool { next = d; return false })
+	return next
+}
+
+// candidate is the instance of a spec to try on an offer, with its need: one whose reservation is offered, else the
+// first without reservation, of the offer's role and without delay (behaviour.md 5.6). Without an offer any one that
+// could be launched will do. parked tells that some wait for the agents that hold their reservations.
+func (m *Machine) candidate(d *demand, role string, s *sale) (inst *core.Instance, need *offers.Need, parked bool) {
+	looked, blocked := 0, core.Timestamp(0)
+	for i := range m.st.WaitingOf(d.spec) {
+		if looked++; looked > maxDelayedLook {
+			return inst, need, parked
+		}
+		if i.Role != role {
+			blocked = -1
+			continue
+		}
+		n, ok := m.need(d, i)
+		if !ok {
+			continue
+		}
+		if until, wait := m.delayed(core.RefOf(n.Spec)); wait {
+			if blocked == 0 || until < blocked {
+				blocked = until
+			}
+			continue
+		}
+		if s == nil || i.Reservation == nil && !n.Spec.Resident() {
+			return i, n, false
+		}
+		blocked = -1
+		switch {
+		case i.Reservation == nil:
+			if inst == nil {
+				inst, need = i, n
+			}
+		case slices.Contains(s.reserved, i.Reservation.ID):
+			return i, n, false
+		default:
+			parked = true
+		}
+	}
+	if blocked > 0 { // every one of them waits for a delay; a timer tells when it is over
+		d.blockedUntil = blocked
+		m.queue.ready.Delete(d.spec)
+	}
+	return inst, need, parked
+}
+
+// need is what an instance of the spec asks of an offer; it is kept per version.
+func (m *Machine) need(d *demand, i *core.Instance) (*offers.Need, bool) {
+	n, ok := d.needs[i.Version]
+	if !ok {
+		spec, known := m.specFor(i)
+		if !known {
+			return nil, false
+		}
+		n = &offers.Need{Spec: spec, EnforceRole: m.enforces(i.Spec)}
+		n.Compiled = offers.Compile(spec)
+		d.needs[i.Version] = n
+		if len(spec.PlacementConstraints()) > 0 {
+			m.tally(d, i.Version, n)
+		}
+	}
+	return n, true
+}
+
+// tally counts the placed instances for the constraints of a need; from then on follow keeps the count.
+func (m *Machine) tally(d *demand, version core.Timestamp, n *offers.Need) {
+	n.Counts = offers.NewCounts(n.Compiled, nil)
+	d.counts[version] = n.Counts
+	for i := range m.st.InstancesOf(d.spec) {
+		if !counts(i) {
+			continue
+		}
+		n.Counts.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
+		if s, ok := m.st.SpecAt(d.spec, i.Version); ok && n.InstancesOfFirst == 0 {
+			n.InstancesOfFirst = s.InstanceCount()
+		}
+	}
+}
+
+// enforces tells whether the top-level group of a spec enforces its role.
+func (m *Machine) enforces(id core.PathID) bool {
+	g, ok := m.st.Group(id.Top())
+	return ok && g.EnforceRole != nil && *g.EnforceRole
+}
+
+// refillTokens begins a new period of launches.
+func (m *Machine) refillTokens() {
+	if m.queue.tokens == 0 {
+		m.queue.waiting.Scan(func(id core.PathID, _ *demand) bool { m.market.demand(m, id); return true })
+	}
+	m.queue.tokens = m.cfg.LaunchTokens
+}
+
+// returnToken lets one more launch go out, as one has arrived (behaviour.md 7.6).
+func (m *Machine) returnToken() {
+	if m.cfg.LaunchTokens > 0 && m.queue.tokens < m.cfg.LaunchTokens {
+		if m.queue.tokens == 0 {
+			m.refillTokens()
+			m.queue.tokens = 0
+		}
+		m.queue.tokens++
+	}
+}

@@ -1,0 +1,142 @@
+package machine
+
+import (
+	"fmt"
+	"maps"
+
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/offers"
+)
+
+const (
+	statsEveryMs   = 1000   // statistics of one spec are published at most this often
+	statsLookMs    = 100    // and looked through for what is to be published at most this often
+	statsPerSecond = 100000 // remembered offers copied per second for publishing; more makes it happen less often
+	statsKeptMs    = 600000 // statistics of a spec that waits no more are kept this long (D-12)
+	waitsEveryMs   = 300000 // the operator is told of a waiting spec this often (D-53)
+)
+
+// unused counts an offer that did not fit, under its first reason (behaviour.md 4.5).
+func (m *Machine) unused(d *demand, s *sale, no refusal) {
+	m.spoil(d)
+	d.stats.Processed++
+	d.stats.Unused++
+	d.stats.LastUnused = m.now
+	d.stats.Funnel[no.raw[0]]++
+	id := s.offer.Agent.ID
+	if _, known := d.stats.LastOffers[id]; known || len(d.stats.LastOffers) < state.MaxLastOffers {
+		d.stats.LastOffers[id] = state.LastOffer{Offer: s.offer, Reasons: no.raw, At: m.now}
+	}
+}
+
+// spoil notes that the statistics of a spec are to be published.
+func (m *Machine) spoil(d *demand) {
+	d.dirty, m.queue.dirty = true, true
+}
+
+// refusal is why an offer did not fit, also in the form that is remembered; one is shared by all specs of a class.
+type refusal struct {
+	why []offers.Reason
+	raw []uint8
+}
+
+// refusalOf keeps reasons; without any the constraints are to blame (D-11).
+func refusalOf(why []offers.Reason) refusal {
+	if len(why) == 0 {
+		why = []offers.Reason{offers.UnfulfilledConstraint}
+	}
+	raw := make([]uint8, len(why))
+	for k, v := range why {
+		raw[k] = uint8(v)
+	}
+	return refusal{why, raw}
+}
+
+// publish is a copy of the statistics for readers.
+func (d *demand) publish(now core.Timestamp) *state.QueueStats {
+	c := d.stats
+	c.LastOffers = maps.Clone(d.stats.LastOffers)
+	d.dirty, d.published = false, now
+	return &c
+}
+
+// publishStats makes the statistics visible to readers, each spec at most once per statsEveryMs.
+func (m *Machine) publishStats() {
+	q := &m.queue
+	if !q.dirty {
+		return
+	}
+	if m.now < q.publishAt {
+		m.timers.ensure(timerStats, "", q.publishAt)
+		return
+	}
+	q.dirty = false
+	next := core.Timestamp(0)
+	q.waiting.Scan(func(id core.PathID, d *demand) bool {
+		if !d.dirty {
+			return true
+		}
+		if due := d.published + core.Timestamp(statsEveryMs*(1+q.waiting.Len()*len(d.stats.LastOffers)/statsPerSecond)); m.now < due {
+			q.dirty = true
+			if next == 0 || due < next {
+				next = due
+			}
+			return true
+		}
+		m.st.SetStats(id, d.publish(m.now))
+		return true
+	})
+	q.publishAt = max(next, m.now+statsLookMs)
+	if q.dirty {
+		m.timers.ensure(timerStats, "", q.publishAt)
+	}
+}
+
+// dropStats forgets the statistics of a spec.
+func (m *Machine) dropStats(id core.PathID) {
+	if id != "" && m.st.Stats(id) != nil {
+		m.st.SetStats(id, nil)
+	}
+}
+
+// sweepQueue tells the operator now and then which specs wait and why (D-53), and forgets old launch failures.
+func (m *Machine) sweepQueue() {
+	m.queue.waiting.Scan(func(id core.PathID, d *demand) bool {
+		if m.now >= d.told+waitsEveryMs {
+			d.told = m.now
+			m.log(false, id, "%s", m.waitText(d))
+		}
+		return true
+	})
+	maps.DeleteFunc(m.avoided, func(_ avoidKey, a *avoidance) bool { return m.now >= a.last+avoidForMs })
+}
+
+// waitText tells in one line what a spec waits for.
+func (m *Machine) waitText(d *demand) string {
+	n := m.st.Counts(d.spec).Waiting
+	funnel := offers.Funnel(d.stats.Funnel)
+	top, some := funnel.Top()
+	switch {
+	case d.blockedUntil > m.now:
+		return fmt.Sprintf("%d instances of %s wait %v for the end of a launch delay", n, d.spec, d.blockedUntil.Sub(m.now))
+	case m.refusedRole(d) != "":
+		return fmt.Sprintf("%d instances of %s wait: the master refuses role %s", n, d.spec, m.refusedRole(d))
+	case m.cfg.LaunchTokens > 0 && m.queue.tokens == 0:
+		return fmt.Sprintf("%d instances of %s wait for launch tokens", n, d.spec)
+	case d.stats.Processed == 0:
+		return fmt.Sprintf("%d instances of %s wait: no offers have come", n, d.spec)
+	case some:
+		return fmt.Sprintf("%d instances of %s wait: none of %d offers fits, mostly for %s", n, d.spec, d.stats.Unused, top)
+	}
+	return fmt.Sprintf("%d instances of %s wait for offers", n, d.spec)
+}
+
+func (m *Machine) refusedRole(d *demand) string {
+	for _, r := range d.roles {
+		if _, refused := m.st.Refused(r); refused {
+			return r
+		}
+	}
+	return ""
+}
