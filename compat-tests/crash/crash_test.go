@@ -42,14 +42,35 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// stable is what lives through all rounds: an app, one with a volume, and a pod.
+var stable = []operation{
+	{"create an app", "PUT", "/v2/apps/stable", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 3}, nil, size(3)},
+	{"create an app with a volume", "PUT", "/v2/apps/stable-volume", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 2,
+		"container": map[string]any{"type": "MESOS", "volumes": []any{map[string]any{"containerPath": "data", "mode": "RW", "persistent": map[string]any{"size": 16}}}}},
+		nil, size(2)},
+	{"create a pod", "PUT", "/v2/pods/stable-pod", map[string]any{"id": "/stable-pod", "scaling": map[string]any{"kind": "fixed", "instances": 1},
+		"containers": []any{container("a"), container("b")}}, nil, size(0)},
+}
+
+const stableTasks = 3 + 2 + 2
+
+func container(name string) map[string]any {
+	return map[string]any{"name": name, "resources": map[string]any{"cpus": 0.01, "mem": 16},
+		"exec": map[string]any{"command": map[string]any{"shell": "exec sleep 1000"}}}
+}
+
 // live repeats the script until the server has died often enough, and once more to its end.
 func live(t *testing.T, seed uint64, share int) {
 	w := newWorld(t, seed)
 	s := &script{t: t, w: w, pids: map[string]int{}}
 	defer w.report(s)
-	s.do(operation{"create the untouched", "PUT", "/v2/apps/stable", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": stableTasks},
-		func(a *app, found bool) bool { return found && a.Instances == stableTasks }, size(stableTasks)})
-	stable := taskIDs(s.find("/v2/apps/stable"))
+	for _, op := range stable {
+		s.do(op)
+	}
+	before := s.untouched()
+	if len(before) != stableTasks {
+		t.Fatalf("untouched tasks: %v, want %d", before, stableTasks)
+	}
 	done, stop, finished := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(finished)
@@ -71,12 +92,15 @@ func live(t *testing.T, seed uint64, share int) {
 		}
 		for _, op := range s.round(n) {
 			s.do(op)
-			if now := taskIDs(s.find("/v2/apps/stable")); !slices.Equal(now, stable) {
-				t.Fatalf("after %s: the untouched app has tasks %v, it had %v", op.name, now, stable)
+			if now := s.untouched(); !slices.Equal(now, before) {
+				t.Fatalf("after %s: the untouched tasks are %v, they were %v", op.name, now, before)
 			}
 		}
 	}
-	s.do(operation{"delete the untouched", "DELETE", "/v2/apps/stable", nil, func(_ *app, found bool) bool { return !found }, size(0)})
+	for _, op := range stable {
+		op.name, op.method, op.body, op.applied, op.expect = "delete "+op.path, "DELETE", nil, nil, size(0)
+		s.do(op)
+	}
 	harness.NoneLeft(t, w.dir, processLimit)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 const (
 	settleLimit  = 60 * time.Second
 	processLimit = 15 * time.Second // for processes that were told to end
-	stableTasks  = 3
 
 	operationsPerRound = 9
 	askAgain           = 50 * time.Millisecond
@@ -203,20 +203,53 @@ func (s *script) settle(op operation) {
 	})
 }
 
+// listed are the tasks of all apps and the containers of all pods.
+func (s *script) listed() []task {
+	s.t.Helper()
+	var apps struct{ Tasks []task }
+	var pods []struct {
+		Instances []struct {
+			Containers []struct{ ContainerID, Status string }
+		}
+	}
+	for path, out := range map[string]any{"/v2/tasks": &apps, "/v2/pods/::status": &pods} {
+		if res := s.read(path); json.Unmarshal(res.Body, out) != nil {
+			s.t.Fatalf("GET %s: %d %s", path, res.Status, res.Body)
+		}
+	}
+	for _, pod := range pods {
+		for _, i := range pod.Instances {
+			for _, c := range i.Containers {
+				apps.Tasks = append(apps.Tasks, task{ID: c.ContainerID, State: c.Status})
+			}
+		}
+	}
+	return apps.Tasks
+}
+
+// untouched are the tasks that no operation of a round touches.
+func (s *script) untouched() []string {
+	s.t.Helper()
+	var out []string
+	for _, task := range s.listed() {
+		if strings.HasPrefix(task.ID, "stable") {
+			out = append(out, task.ID)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // compare holds the tasks of the API against the processes of the machine.
 func (s *script) compare(op operation) {
 	s.t.Helper()
 	var known, orphans, doubles, missing []string
 	var processes map[string][]int
 	look := func() bool {
-		var body struct{ Tasks []task }
-		res := s.read("/v2/tasks")
-		if err := json.Unmarshal(res.Body, &body); err != nil {
-			s.t.Fatalf("GET /v2/tasks: %d %s", res.Status, res.Body)
-		}
+		listed := s.listed()
 		processes = harness.TaskPids(s.t, s.w.dir)
 		known, orphans, doubles, missing = nil, nil, nil, nil
-		for _, task := range body.Tasks {
+		for _, task := range listed {
 			known = append(known, task.ID)
 			if len(processes[task.ID]) == 0 || task.State != "TASK_RUNNING" {
 				missing = append(missing, task.ID+" "+task.State)

@@ -48,7 +48,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	_, master := harness.Minimesos(t, w.dir)
 	port := strconv.Itoa(ports.Next(t))
 	w.args = []string{"server", "--master", master, "--etcd_endpoints", etcd.Endpoint, "--http_address", "127.0.0.1", "--http_port", port,
-		"--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL}
+		"--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL, "--mesos_role", "stadion", "--mesos_authentication_principal", "stadion"}
 	w.server = harness.Start(t, w.args...)
 	w.api = harness.NewAPI(t, w.server.Ready())
 	return w
