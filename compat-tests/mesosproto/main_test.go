@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	agentCount     = 2
-	agentResources = "cpus:4;mem:4096;disk:10000;ports:[31000-31499]"
+	agentCount      = 2
+	agentResources  = "cpus:4;mem:4096;disk:10000;ports:[31000-31499]"
+	agentAttributes = "rack:r1;zone:z1"
 	// sideBySide is how many tests run at once. They mostly wait, so more than cores.
 	sideBySide   = 14
 	startTimeout = 20 * time.Second
@@ -70,17 +71,24 @@ func stadionBinary() (string, error) {
 
 // master is what a test talks to: the real one, or a miniature of the test's own.
 type master struct {
-	t    *testing.T
-	url  string
-	dir  string
-	proc *exec.Cmd
+	t                     *testing.T
+	url                   string
+	dir                   string
+	resources, attributes string // of each agent
+	proc                  *exec.Cmd
 }
 
 // newMaster lets the test run beside others and gives it a master.
 func newMaster(t *testing.T) *master {
 	t.Helper()
+	return newMasterWith(t, agentResources, agentAttributes)
+}
+
+// newMasterWith is newMaster with other agents; a real master has those it has.
+func newMasterWith(t *testing.T, resources, attributes string) *master {
+	t.Helper()
 	t.Parallel()
-	m := &master{t: t, url: realURL}
+	m := &master{t: t, url: realURL, resources: resources, attributes: attributes}
 	if m.url != "" {
 		turn.Lock()
 		t.Cleanup(turn.Unlock)
@@ -147,7 +155,7 @@ func (m *master) start(port int) {
 		m.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(context.Background(), path, "minimesos", "--port", fmt.Sprint(port), "--agents", fmt.Sprint(agentCount),
-		"--work_dir", m.dir, "--resources", agentResources, "--attributes", "rack:r1;zone:z1")
+		"--work_dir", m.dir, "--resources", m.resources, "--attributes", m.attributes)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -70,9 +70,7 @@ func TestOffers(t *testing.T) {
 			t.Errorf("attribute %v", a)
 		}
 	})
-	for name, rec := range map[string]string{"static reservation": "03", "several port ranges, sets and custom scalars": "03", "domain of the agent": "03"} {
-		t.Run(name, func(t *testing.T) { needsHand(t, rec, "agents with such resources are needed") })
-	}
+	t.Run("domain of the agent", func(t *testing.T) { needsHand(t, "03", "agents with --domain are needed") })
 	f.must(t, "TEARDOWN", nil)
 	t.Run("old form without capabilities", func(t *testing.T) {
 		g := m.oldFramework().subscribe()
@@ -84,6 +82,42 @@ func TestOffers(t *testing.T) {
 				if r.Alloc != nil || r.Reserv != nil || r.Role == nil || *r.Role != "*" {
 					t.Errorf("%s: role %v, allocation_info %v", r.Name, r.Role, r.Alloc)
 				}
+			}
+		}
+	})
+}
+
+// TestOddOffers are resources and attributes that not every agent has (REC 03).
+func TestOddOffers(t *testing.T) {
+	m := newMasterWith(t, "cpus:4;mem:4096;disk:10000;ports:[31500-31599,31700-31799];licenses:3;tags:{x,y};cpus(web):1;mem(web):256",
+		"rack:r1;level:3.5;slots:[1-10,20-30]")
+	m.onlyMiniature("03", "the agents have to be set up for it")
+	f := m.framework(nil).subscribe()
+	o := f.offerOf(t, "")
+	has := func(name, part string) {
+		t.Run(name, func(t *testing.T) {
+			if text := encode(o.Raw); !strings.Contains(text, part) {
+				t.Errorf("no %s in %s", part, text)
+			}
+		})
+	}
+	const web = `{"allocation_info":{"role":"web"},"name":`
+	has("several port ranges", web+`"ports","ranges":{"range":[{"begin":31500,"end":31599},{"begin":31700,"end":31799}]},"type":"RANGES"}`)
+	has("set", web+`"tags","set":{"item":["x","y"]},"type":"SET"}`)
+	has("custom scalar", web+`"licenses","scalar":{"value":3},"type":"SCALAR"}`)
+	has("static reservation", web+`"cpus","reservations":[{"role":"web","type":"STATIC"}],"scalar":{"value":1},"type":"SCALAR"}`)
+	has("unreserved beside it", web+`"cpus","scalar":{"value":4},"type":"SCALAR"}`)
+	has("text attribute", `{"name":"rack","text":{"value":"r1"},"type":"TEXT"}`)
+	has("scalar attribute", `{"name":"level","scalar":{"value":3.5},"type":"SCALAR"}`)
+	has("ranges attribute", `{"name":"slots","ranges":{"range":[{"begin":1,"end":10},{"begin":20,"end":30}]},"type":"RANGES"}`)
+	f.must(t, "TEARDOWN", nil)
+	t.Run("reservation is the role of a resource in the old form", func(t *testing.T) {
+		g := m.oldFramework().subscribe()
+		o = g.offerOf(t, "")
+		text := encode(o.Raw)
+		for _, part := range []string{`{"name":"cpus","role":"web","scalar":{"value":1},"type":"SCALAR"}`, `{"name":"cpus","role":"*","scalar":{"value":4},"type":"SCALAR"}`} {
+			if !strings.Contains(text, part) {
+				t.Errorf("no %s in %s", part, text)
 			}
 		}
 	})

@@ -260,8 +260,12 @@ func TestKill(t *testing.T) {
 		}
 	})
 	t.Run("right after the launch", func(t *testing.T) {
-		f.accept(t, all[1:2], launch(task("early", all[1], "sleep 600")))
-		kill(t, "early", nil)
+		w := m.dial(t) // both calls in one write: no other way is early enough for certain
+		call := func(kind string, body obj) string {
+			return post(obj{"type": kind, "framework_id": obj{"value": f.id}, strings.ToLower(kind): body}, streamHeader+": "+f.streamID())
+		}
+		w.write(call("ACCEPT", obj{"offer_ids": ids(all[1]), "operations": list{launch(task("early", all[1], "sleep 600"))}, "filters": again()}) +
+			call("KILL", question("early", "")))
 		f.course(t, "early", fromAgent("TASK_KILLED", "REASON_TASK_KILLED_DURING_LAUNCH", "Killed before delivery to the executor"))
 	})
 	t.Run("HTTP command executor obeys the policy of KILL", func(t *testing.T) {
