@@ -23,6 +23,8 @@ const (
 type Memory struct {
 	// Faults, when set, is asked before each transaction. It must be set before the first.
 	Faults func() Fault
+	// Watch, when set, is told the size of each transaction: operations and bytes (I12).
+	Watch func(ops, bytes int)
 
 	mu   sync.Mutex
 	data btree.Map[string, []byte]
@@ -39,6 +41,14 @@ func (m *Memory) Open(o Options) *Store {
 	defer m.mu.Unlock()
 	m.rev++
 	m.term = m.rev
+	return newStore(m, Fence{Key: "leader", Rev: m.term}, o)
+}
+
+// Join returns another store of the present term, to look at what a new leader would load without taking over. It
+// must not commit.
+func (m *Memory) Join(o Options) *Store {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return newStore(m, Fence{Key: "leader", Rev: m.term}, o)
 }
 
@@ -71,6 +81,13 @@ func (m *Memory) Set(key string, value []byte) {
 }
 
 func (m *Memory) apply(_ context.Context, g guard, ops []op) (verdict, error) {
+	if m.Watch != nil {
+		size := 0
+		for _, o := range ops {
+			size += o.size()
+		}
+		m.Watch(len(ops), size)
+	}
 	f := NoFault
 	if m.Faults != nil {
 		f = m.Faults()
