@@ -18,6 +18,7 @@ func (s *State) RemoveInstance(id core.InstanceID) {
 	}
 	s.waiting.Delete(id)
 	s.recount(old.Spec, s.weigh(old), Counts{})
+	s.touch(old.Spec)
 	s.health.Delete(id)
 	s.DropLastAlive(id)
 	if old.Durable() {
@@ -32,6 +33,7 @@ func (s *State) setInstance(i *core.Instance) *core.Instance {
 		before = s.weigh(old)
 	}
 	s.instances.Set(i.ID, i)
+	s.touch(i.Spec)
 	if i.Scheduled() {
 		if !had || !old.Scheduled() {
 			s.waiting.Set(i.ID, struct{}{})
@@ -52,6 +54,7 @@ func (s *State) PutHealth(id core.InstanceID, b *HealthBook) {
 	if !ok {
 		return
 	}
+	s.touch(i.Spec)
 	before := s.weigh(i)
 	if b == nil {
 		s.health.Delete(id)

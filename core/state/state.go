@@ -30,6 +30,7 @@ type View struct {
 	stalls      btree.Map[string, Stall]  // by deployment
 	refused     btree.Map[string, string] // roles the master refuses: why
 	ports       btree.Map[int, int]       // service ports of the tree: how many specs use each
+	touched     btree.Map[core.PathID, uint64]
 	frameworkID string
 	rootStamp   core.Timestamp
 	mesos       Mesos
@@ -48,19 +49,22 @@ type Snapshot struct {
 // State is the writer's side: a View plus the journal of the current batch.
 type State struct {
 	View
-	dirty map[string]Write
-	order []string
+	dirty    map[string]Write
+	order    []string
+	moved    map[core.PathID]struct{} // specs that changed since the last snapshot
+	revision uint64                   // of the last snapshot that showed a change
 }
 
 // New returns an empty state: a root group and nothing else.
 func New() *State {
-	s := &State{dirty: make(map[string]Write)}
+	s := &State{dirty: make(map[string]Write), moved: make(map[core.PathID]struct{})}
 	s.groups.Set(core.Root, &core.Group{ID: core.Root})
 	return s
 }
 
-// Snapshot copies the present state in constant time.
+// Snapshot copies the present state, in constant time but for the revisions of the specs that changed since the last.
 func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
+	s.revise()
 	n := &Snapshot{Seq: seq, Term: term, At: at}
 	v := &n.View
 	v.specs, v.versions, v.groups = *s.specs.Copy(), *s.versions.Copy(), *s.groups.Copy()
@@ -69,6 +73,7 @@ func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
 	v.counts, v.health, v.lastAlive = *s.counts.Copy(), *s.health.Copy(), *s.lastAlive.Copy()
 	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
 	v.stalls, v.ports, v.refused = *s.stalls.Copy(), *s.ports.Copy(), *s.refused.Copy()
+	v.touched = *s.touched.Copy()
 	v.frameworkID, v.rootStamp, v.mesos = s.frameworkID, s.rootStamp, s.mesos
 	v.staged, v.running = s.staged, s.running
 	return n

@@ -72,6 +72,7 @@ func (s *State) Load(w Write) error {
 		s.setDeployment(v)
 	case *core.TaskFailure:
 		s.failures.Set(core.PathID(w.Key), v)
+		s.touch(core.PathID(w.Key))
 	case string:
 		s.frameworkID = v
 	case bool:
@@ -101,6 +102,7 @@ func (s *State) Finish() (broken []core.PathID) {
 	})
 	for _, p := range pending {
 		id := p.id
+		s.touch(id)
 		if full, ok := s.SpecAt(id, p.version); ok {
 			s.specs.Set(id, full)
 			s.countPorts(full, 1)
@@ -135,6 +137,7 @@ func (s *State) DropRoot(v core.Timestamp) {
 func (s *State) PutSpec(r core.RunSpec) {
 	s.PutVersion(r)
 	old, _ := s.specs.Set(r.SpecID(), r)
+	s.touch(r.SpecID())
 	s.countPorts(old, -1)
 	s.countPorts(r, 1)
 	s.note(TableSpec, string(r.SpecID()), r.SpecVersion())
@@ -165,6 +168,7 @@ func (s *State) PutVersion(r core.RunSpec) {
 // RemoveSpec takes a spec out of the tree; its versions stay until they are dropped.
 func (s *State) RemoveSpec(id core.PathID) {
 	if old, ok := s.specs.Delete(id); ok {
+		s.touch(id)
 		s.countPorts(old, -1)
 		s.note(TableSpec, string(id), nil)
 	}
@@ -201,7 +205,9 @@ func (s *State) PutDeployment(d *core.Deployment) {
 func (s *State) setDeployment(d *core.Deployment) {
 	s.deployments.Set(d.ID, d)
 	for _, a := range d.AffectedSpecs() {
-		s.locks.Set(a.Spec, d.ID)
+		if was, held := s.locks.Set(a.Spec, d.ID); !held || was != d.ID {
+			s.touch(a.Spec)
+		}
 	}
 }
 
@@ -214,6 +220,7 @@ func (s *State) RemoveDeployment(id string) {
 	for _, a := range d.AffectedSpecs() {
 		if owner, _ := s.locks.Get(a.Spec); owner == id {
 			s.locks.Delete(a.Spec)
+			s.touch(a.Spec)
 		}
 	}
 	s.stalls.Delete(id)
@@ -238,12 +245,14 @@ func (s *State) SetRefused(role, why string) {
 // PutFailure stores the last task failure of a spec.
 func (s *State) PutFailure(f *core.TaskFailure) {
 	s.failures.Set(f.AppID, f)
+	s.touch(f.AppID)
 	s.note(TableFailure, string(f.AppID), f)
 }
 
 // RemoveFailure forgets the last task failure of a spec.
 func (s *State) RemoveFailure(spec core.PathID) {
 	if _, ok := s.failures.Delete(spec); ok {
+		s.touch(spec)
 		s.note(TableFailure, string(spec), nil)
 	}
 }
@@ -276,10 +285,17 @@ func (s *State) SetStats(spec core.PathID, q *QueueStats) {
 }
 
 // SetReadiness keeps a readiness result (volatile).
-func (s *State) SetReadiness(r Readiness) { s.readiness.Set(r.Task, r) }
+func (s *State) SetReadiness(r Readiness) {
+	s.readiness.Set(r.Task, r)
+	s.touch(r.Instance.Spec())
+}
 
 // DropReadiness forgets a readiness result.
-func (s *State) DropReadiness(t core.TaskID) { s.readiness.Delete(t) }
+func (s *State) DropReadiness(t core.TaskID) {
+	if r, had := s.readiness.Delete(t); had {
+		s.touch(r.Instance.Spec())
+	}
+}
 
 // Durable lists every durable row as it stands: what a new leader would load.
 func (v *View) Durable() []Write {
