@@ -27,6 +27,8 @@ type Config struct {
 	AgentReregisterBackoff time.Duration // before an agent looks for a new master; 100 ms
 	UpdateRetry            time.Duration // first re-sending of an update, doubled up to 10 min; 10 s
 	DefaultFilter          time.Duration // refuse_seconds of a call that has none; 5 s
+	ExecutorStart          time.Duration // from the launch of a command to its start, with real processes; 100 ms
+	DiskWatch              time.Duration // between two looks at the disk a task uses, with real processes; 1 s
 	ExecutorLinger         time.Duration // a task id stays in use on its agent so long after the end; 1 s
 
 	// Credentials maps principals to secrets. Nil means no authentication.
@@ -94,6 +96,8 @@ func (c Config) withDefaults() Config {
 	set(&c.UpdateRetry, 10*time.Second)
 	set(&c.DefaultFilter, 5*time.Second)
 	set(&c.ExecutorLinger, time.Second)
+	set(&c.ExecutorStart, 100*time.Millisecond)
+	set(&c.DiskWatch, time.Second)
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:0"
 	}

@@ -44,6 +44,7 @@ func newProcessRunner(n *node) (*processRunner, error) {
 	r.recovering = n.id != ""
 	a, err := processes.New(processes.Config{
 		AgentID: n.id, Hostname: n.cfg.Hostname, IP: n.cfg.IP, WorkDir: n.dir, SwitchUser: true, Helper: n.c.cfg.Helper,
+		Delivery: n.c.cfg.ExecutorStart, DiskWatch: n.c.cfg.DiskWatch,
 	}, r.emitted, r.executorDone)
 	if err != nil {
 		return nil, err
@@ -153,6 +154,11 @@ func (r *processRunner) work() {
 		}
 		if len(batch) > 0 {
 			continue
+		}
+		select {
+		case <-r.wake:
+			continue
+		default: // no more orders come after quit is closed
 		}
 		select {
 		case <-r.wake:

@@ -20,6 +20,13 @@ const (
 	maxCompleted = 1000
 	// maxFetches is how many tasks fetch at the same time.
 	maxFetches = 32
+	// defaultRegistration is how long a custom executor may take to register.
+	defaultRegistration = time.Minute
+	// defaultDiskWatch lies between two looks at the disk a task uses.
+	defaultDiskWatch = time.Second
+	// silencePatience bounds how long a restart of the agent waits for tasks
+	// that are being killed in silence.
+	silencePatience = 2 * time.Second
 )
 
 // Config describes one agent.
@@ -39,6 +46,16 @@ type Config struct {
 	// of a spec file is appended. Empty: tasks are children of this process and
 	// end when it closes the agent; nobody finds them again if it crashes.
 	Helper []string
+	// Delivery is the time from the launch of a command task to its delivery to
+	// the executor, which Mesos has to start first. A KILL that comes earlier
+	// leaves no trace of the task but TASK_KILLED. Zero: at once.
+	Delivery time.Duration
+	// Registration is how long a custom executor may run before it is killed
+	// because it has not registered, which none can here; 1 min.
+	Registration time.Duration
+	// DiskWatch lies between two looks at the disk usage of a task that has
+	// disk resources (1 s), or longer where a look takes long.
+	DiskWatch time.Duration
 }
 
 // Emit receives every status, in order for one task, from several goroutines.
@@ -70,7 +87,8 @@ type Agent struct {
 	agentID   string
 	tasks     map[taskKey]*task
 	executors map[taskKey]*executor
-	completed []completedRun // oldest first
+	customs   map[taskKey]*task // the task that owns the process of a custom executor
+	completed []completedRun    // oldest first
 }
 
 // completedRun is a sandbox that is kept for a while after its end.
@@ -92,6 +110,12 @@ func New(cfg Config, emit Emit, done ExecutorDone) (*Agent, error) {
 		return nil, fmt.Errorf("work directory of the agent: %w", err)
 	}
 	cfg.WorkDir = dir
+	if cfg.Registration <= 0 {
+		cfg.Registration = defaultRegistration
+	}
+	if cfg.DiskWatch <= 0 {
+		cfg.DiskWatch = defaultDiskWatch
+	}
 	if done == nil {
 		done = func(string, string, int32) {}
 	}
@@ -100,6 +124,7 @@ func New(cfg Config, emit Emit, done ExecutorDone) (*Agent, error) {
 		fetches:   make(chan struct{}, maxFetches),
 		tasks:     make(map[taskKey]*task),
 		executors: make(map[taskKey]*executor),
+		customs:   make(map[taskKey]*task),
 	}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	return a, nil
@@ -134,7 +159,10 @@ func (a *Agent) newTask(fw mesos.FrameworkInfo, info mesos.TaskInfo, g *group, c
 	t := &task{
 		agent: a, fw: fw, fid: fw.GetID().GetValue(), agentID: a.agentID, info: info, group: g,
 		containerID: containerID, meta: filepath.Join(a.checkpointRoot(), containerID),
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), launched: time.Now(),
+	}
+	if g == nil {
+		t.custom = info.Executor // Launch has made groups of default executors
 	}
 	t.launchCtx, t.cancelLaunch = context.WithCancel(a.ctx)
 	return t
@@ -154,6 +182,9 @@ func (a *Agent) begin(t *task) {
 		return
 	}
 	a.tasks[t.key()] = t
+	if t.custom != nil {
+		a.join(t)
+	}
 	a.wg.Go(t.run)
 }
 
@@ -166,6 +197,10 @@ func (a *Agent) finished(t *task) {
 	t.forget()
 	a.mu.Lock()
 	delete(a.tasks, t.key())
+	if key := (taskKey{t.fid, t.executorID()}); a.customs[key] == t {
+		delete(a.customs, key)
+	}
+	close(t.ended)
 	old := a.complete(completedRun{key: t.key(), sandbox: t.sandbox})
 	a.mu.Unlock()
 	removeSandboxes(old)
@@ -254,6 +289,7 @@ func (a *Agent) Close(killTasks bool) error {
 			t.silence()
 		}
 	} else {
+		a.awaitSilenced()
 		a.stop()
 	}
 	idle := make(chan struct{})
@@ -270,5 +306,22 @@ func (a *Agent) Close(killTasks bool) error {
 	case <-limit.C:
 		a.stop()
 		return fmt.Errorf("closing the agent: tasks still run %v after they were killed", closeTimeout)
+	}
+}
+
+// awaitSilenced waits for the tasks that end without a status, because their
+// framework is gone: nobody would care for them after a restart.
+func (a *Agent) awaitSilenced() {
+	ctx, cancel := context.WithTimeout(a.ctx, silencePatience)
+	defer cancel()
+	for _, t := range a.live() {
+		if _, silent := t.orders(); !silent {
+			continue
+		}
+		select {
+		case <-t.ended:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,12 +16,17 @@ import (
 const (
 	// defaultPath is the PATH of a task that sets none.
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	stdoutName  = "stdout"
-	stderrName  = "stderr"
+	// executorShutdownGrace is what a custom executor is told, in the form of Mesos.
+	executorShutdownGrace = "5secs"
+	stdoutName            = "stdout"
+	stderrName            = "stderr"
 )
 
 // errUnknownUser marks that the user of a task does not exist here.
 var errUnknownUser = errors.New("no such user")
+
+// errNoValue marks a command that says nothing to run.
+var errNoValue = errors.New("the command has no value")
 
 // account is the user that a task runs as; the zero value means the user of
 // this process.
@@ -100,7 +106,7 @@ func commandSpec(cmd *mesos.CommandInfo, dir string, base []string, acc account)
 	}
 	switch {
 	case cmd == nil || cmd.Value == nil:
-		return processSpec{}, errors.New("the command has no value")
+		return processSpec{}, errNoValue
 	case cmd.GetShell():
 		spec.Path, spec.Args = "/bin/sh", []string{"sh", "-c", *cmd.Value}
 	default:
@@ -126,6 +132,10 @@ func (t *task) baseEnvironment() []string {
 		"MESOS_CONTAINER_ID=" + t.containerID,
 		"MESOS_CHECKPOINT=" + boolDigit(t.checkpoints()),
 		"PATH=" + defaultPath,
+	}
+	if t.custom != nil { // an executor serves any number of tasks
+		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "MESOS_TASK_ID=") })
+		env = append(env, "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD="+executorShutdownGrace)
 	}
 	if ip := t.agent.cfg.IP; ip != "" {
 		env = append(env, "LIBPROCESS_IP="+ip, "MESOS_CONTAINER_IP="+ip)

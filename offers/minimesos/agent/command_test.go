@@ -231,13 +231,7 @@ func TestRefusals(t *testing.T) {
 		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Unsupported container image type: DOCKER'"},
 		"docker": {with("docker", func(ti *mesos.TaskInfo) {
 			ti.Container = &mesos.ContainerInfo{Type: docker, Docker: &mesos.ContainerInfo_DockerInfo{Image: "busybox"}}
-		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Docker is not available on this agent: there is no docker command'"},
-		"custom": {with("custom", func(ti *mesos.TaskInfo) {
-			ti.Executor = &mesos.ExecutorInfo{Type: mesos.ExecutorInfo_CUSTOM, ExecutorID: mesos.ExecutorID{Value: "x"}, Command: ti.Command}
-			ti.Command = nil
-		}), "FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: Custom executors are not supported by this agent'"},
-		"novalue": {with("novalue", func(ti *mesos.TaskInfo) { ti.Command.Value = nil }),
-			"FAILED agent CONTAINER_LAUNCH_FAILED 'Failed to launch container: the command has no value'"},
+		}), "FAILED agent EXECUTOR_TERMINATED 'Abnormal executor termination: unknown container'"},
 		"..": {shellTask("..", "true"), "ERROR agent TASK_INVALID 'task id \"..\" cannot be the name of a directory\nexecutor id \"..\" cannot be the name of a directory'"},
 	}
 	t.Setenv("PATH", t.TempDir()) // without docker
@@ -255,6 +249,42 @@ func TestRefusals(t *testing.T) {
 		if st := b.of(id)[0]; st.ContainerStatus != nil {
 			t.Errorf("%s: the agent's own statuses have no container status", id)
 		}
+	}
+	box := b.agent.Sandbox("fw-1", "docker")
+	if why := awaitFile(t, filepath.Join(box, "stderr")); why != "Docker is not available on this agent: there is no docker command\n" {
+		t.Errorf("stderr of the Docker task: %q", why)
+	}
+}
+
+// 06-invalid-tasks, b6: the command executor dies of a command without value.
+func TestCommandWithoutValue(t *testing.T) {
+	b := newBench(t, Config{})
+	task := shellTask("novalue", "")
+	task.Command.Value = nil
+	b.agent.Launch(framework(), task)
+	b.awaitEnd("novalue", starting, "FAILED agent EXECUTOR_TERMINATED 'Executor terminated'")
+}
+
+// 13-kill: a KILL that comes before the executor has the task leaves no other trace.
+func TestKillBeforeDelivery(t *testing.T) {
+	b := newBench(t, Config{Delivery: time.Hour})
+	b.agent.Launch(killingFramework(), shellTask("early", "sleep 1000"))
+	b.agent.Kill("fw-1", "early", nil)
+	b.awaitEnd("early", "KILLED agent TASK_KILLED_DURING_LAUNCH 'Killed before delivery to the executor'")
+}
+
+// A framework that is gone leaves no task to the next agent, even if the restart
+// comes at once.
+func TestShutdownThenRestart(t *testing.T) {
+	b := newBench(t, withShim(t))
+	b.agent.Launch(framework(), shellTask("a", "sleep 1000"))
+	b.awaitState("a", mesos.TASK_RUNNING)
+	b.agent.ShutdownFramework("fw-1")
+	if err := b.agent.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(b.agent.checkpointRoot()); err != nil || len(left) > 0 {
+		t.Errorf("%d checkpoints left: %v", len(left), err)
 	}
 }
 

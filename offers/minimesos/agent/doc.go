@@ -42,6 +42,11 @@
 //   - Default executors have no process of their own. The tasks of one group
 //     live and die together; several groups in one executor do not.
 //
+//   - A custom executor is a process that never registers, for its API is not
+//     spoken here: its tasks stay staging until it exits or its time is over.
+//
+//   - The disk of a task is a quota of its sandbox, watched by looking.
+//
 //   - Docker containers run through the docker command, if there is one and a
 //     daemon answers it; the client process is the task then.
 //

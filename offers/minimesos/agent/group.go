@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/google/uuid"
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -26,6 +27,7 @@ type executor struct {
 
 	mu        sync.Mutex
 	unhealthy bool
+	limit     *diskExcess // the quota of the executor that was broken
 }
 
 // group is the tasks of one LAUNCH_GROUP, which live and die together.
@@ -80,8 +82,11 @@ func (a *Agent) leave(t *task) {
 		return
 	}
 	status := int32(0)
-	if e.failure != nil {
+	switch {
+	case e.failure != nil:
 		status = failedExecutorStatus
+	case e.broken() != nil:
+		status = int32(syscall.SIGKILL)
 	}
 	a.done(t.fid, e.info.ExecutorID.Value, status)
 }

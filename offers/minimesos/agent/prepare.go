@@ -47,10 +47,6 @@ func (t *task) unsupported() *statusParts {
 		end := agentStatus(mesos.TASK_ERROR, mesos.REASON_TASK_INVALID, err.Error())
 		return &end
 	}
-	if t.info.Executor != nil && t.info.Executor.Type != mesos.ExecutorInfo_DEFAULT {
-		end := launchFailed("Custom executors are not supported by this agent")
-		return &end
-	}
 	for _, c := range []*mesos.ContainerInfo{t.info.Container, t.executorContainer()} {
 		if c == nil {
 			continue
@@ -60,11 +56,11 @@ func (t *task) unsupported() *statusParts {
 			return &end
 		}
 	}
-	if !wantsDocker(t.info.Container) {
+	if !wantsDocker(t.info.Container) && (t.custom == nil || !wantsDocker(t.custom.Container)) {
 		return nil
 	}
 	why := "Docker containers are only supported for command tasks with Docker information"
-	if t.isDocker() && t.group == nil {
+	if t.isDocker() && t.group == nil && t.custom == nil {
 		why = checkDocker(t.launchCtx)
 	}
 	if why == "" {
@@ -73,21 +69,46 @@ func (t *task) unsupported() *statusParts {
 	if order, silent := t.orders(); order != nil || silent { // the question was cut short
 		return t.starting()
 	}
-	end := launchFailed(why)
+	// Mesos words it so that nobody can guess; the reason is left where the owner
+	// of the task looks next.
+	if t.makeSandbox() == nil {
+		t.complain(errors.New(why))
+	}
+	end := agentStatus(mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "Abnormal executor termination: unknown container")
 	return &end
 }
 
 func (t *task) executorContainer() *mesos.ContainerInfo {
-	if t.group == nil {
+	switch {
+	case t.custom != nil:
+		return t.custom.Container
+	case t.group == nil:
 		return nil
 	}
 	return t.group.exec.info.Container
 }
 
+// container is where the process of the task lives: for a custom executor that
+// of the executor.
+func (t *task) container() *mesos.ContainerInfo {
+	if t.custom != nil {
+		return t.custom.Container
+	}
+	return t.info.Container
+}
+
+// command is that of the process: of a custom executor, or of the task.
+func (t *task) command() *mesos.CommandInfo {
+	if t.custom != nil {
+		return t.custom.Command
+	}
+	return t.info.Command
+}
+
 // makeSandbox finds the user of the task and creates its directory with empty
 // output files.
 func (t *task) makeSandbox() *statusParts {
-	user, name, err := t.agent.lookupAccount(t.fw, t.info.Command)
+	user, name, err := t.agent.lookupAccount(t.fw, t.command())
 	dir := t.sandbox
 	if err != nil {
 		reason := err.Error()
@@ -145,12 +166,12 @@ func (t *task) mount() error {
 	if err := t.agent.mountPersistent(t.sandbox, t.info.Resources, t.user); err != nil {
 		return err
 	}
-	return mountVolumes(t.sandbox, parent, t.info.Container, t.user)
+	return mountVolumes(t.sandbox, parent, t.container(), t.user)
 }
 
 // fetchAll fetches the URIs of the command into the sandbox. A kill ends it.
 func (t *task) fetchAll() *statusParts {
-	uris := t.info.GetCommand().GetURIs()
+	uris := t.command().GetURIs()
 	if len(uris) == 0 {
 		return nil
 	}

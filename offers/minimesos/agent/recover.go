@@ -70,6 +70,9 @@ func (a *Agent) Recover() ([]RunningTask, error) {
 			r.task.group.exec.tasks++
 		}
 		a.tasks[r.task.key()] = r.task
+		if r.task.custom != nil {
+			a.join(r.task)
+		}
 	}
 	for _, r := range all {
 		if _, silent := r.task.orders(); !r.done && r.found && !silent {
@@ -180,7 +183,7 @@ func (a *Agent) load(dir string, groups map[string]*group) (*recovered, error) {
 	if r.found, err = readJSON(filepath.Join(dir, stateFile), &r.state); err != nil {
 		return nil, err
 	}
-	if t.user, _, err = a.lookupAccount(fw, info.Command); err != nil {
+	if t.user, _, err = a.lookupAccount(fw, t.command()); err != nil {
 		return nil, err
 	}
 	var order killOrder

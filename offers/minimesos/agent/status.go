@@ -17,6 +17,7 @@ type statusParts struct {
 	message  string
 	healthy  *bool
 	check    *mesos.CheckStatusInfo
+	limit    *mesos.TaskResourceLimitation
 	contents containerDetail
 }
 
@@ -35,6 +36,16 @@ func agentStatus(state mesos.TaskState, reason mesos.TaskStatus_Reason, message 
 	return statusParts{state: state, source: mesos.SOURCE_AGENT, reason: reason.Enum(), message: message}
 }
 
+// executorTerminated is the end of a task whose executor has died.
+func executorTerminated() statusParts {
+	return agentStatus(mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "Executor terminated")
+}
+
+// killedBeforeDelivery is the end of a task whose KILL was faster than its start.
+func killedBeforeDelivery() statusParts {
+	return agentStatus(mesos.TASK_KILLED, mesos.REASON_TASK_KILLED_DURING_LAUNCH, "Killed before delivery to the executor")
+}
+
 // status completes parts to the status of task t.
 func (t *task) status(p statusParts) mesos.TaskStatus {
 	now := float64(time.Now().UnixMicro()) / 1e6
@@ -47,6 +58,7 @@ func (t *task) status(p statusParts) mesos.TaskStatus {
 		Timestamp:   &now,
 		Healthy:     p.healthy,
 		CheckStatus: p.check,
+		Limitation:  p.limit,
 	}
 	if p.message != "" {
 		st.Message = &p.message

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,8 @@ const (
 	causeCall       killCause = "call"       // KILL, or another task of the group ended
 	causeHealth     killCause = "health"     // consecutive failures of the health check
 	causeCompletion killCause = "completion" // max_completion_time
+	causeLimit      killCause = "limit"      // another task of the executor has exceeded a limit of it
+	causeSilence    killCause = "silence"    // a custom executor has not registered
 )
 
 // killOrder is the request to end a task. It is checkpointed, so that a
@@ -37,7 +40,10 @@ type task struct {
 	fid         string
 	agentID     string
 	info        mesos.TaskInfo
-	group       *group // nil: command task
+	group       *group              // of a default executor, else nil
+	custom      *mesos.ExecutorInfo // of a custom executor, else nil
+	owner       *task               // runs the custom executor that this task waits for; nil: itself
+	launched    time.Time
 	containerID string
 	sandbox     string
 	user        account
@@ -56,6 +62,9 @@ type task struct {
 	launchCtx    context.Context // done when a kill arrives: stops fetching
 	cancelLaunch context.CancelFunc
 	wake         chan struct{} // capacity 1: order or silent has changed
+	ended        chan struct{} // closed after the end; then end can be read
+	end          statusParts   // the terminal status
+	limit        *diskExcess   // the disk quota that the task has broken
 
 	mu     sync.Mutex
 	order  *killOrder
@@ -64,11 +73,14 @@ type task struct {
 
 func (t *task) key() taskKey { return taskKey{t.fid, t.info.TaskID.Value} }
 
-// executorID is the id of the group's executor, or that of the task itself
-// under the command executor.
+// executorID is the id of the default or custom executor, or that of the task
+// itself under the command executor.
 func (t *task) executorID() string {
-	if t.group != nil {
+	switch {
+	case t.group != nil:
 		return t.group.exec.info.ExecutorID.Value
+	case t.custom != nil:
+		return t.custom.ExecutorID.Value
 	}
 	return t.info.TaskID.Value
 }
@@ -139,20 +151,31 @@ func (t *task) orders() (*killOrder, bool) {
 // run is the life of a new task.
 func (t *task) run() {
 	defer t.agent.finished(t)
+	if t.owner != nil {
+		t.ride()
+		return
+	}
 	if end := t.prepare(); end != nil {
 		t.terminal(*end)
 		return
 	}
 	spec, err := t.spec()
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoValue) {
 		t.terminal(launchFailed(err.Error()))
 		return
 	}
 	if t.group == nil {
+		if t.awaitDelivery(); t.agent.ctx.Err() != nil {
+			return // the next agent reports it as failed: it never came to its executor
+		}
 		if end := t.starting(); end != nil {
 			t.terminal(*end)
 			return
 		}
+	}
+	if err != nil { // the executor dies of it (recording 06)
+		t.terminal(executorTerminated())
+		return
 	}
 	if t.runner, err = t.startRunner(spec); err != nil {
 		t.terminal(launchFailed(err.Error()))
@@ -166,7 +189,15 @@ func (t *task) spec() (processSpec, error) {
 	if t.isDocker() {
 		return t.dockerSpec()
 	}
-	return commandSpec(t.info.Command, t.sandbox, t.baseEnvironment(), t.user)
+	return commandSpec(t.command(), t.sandbox, t.baseEnvironment(), t.user)
+}
+
+// awaitDelivery lets the time pass that Mesos needs to start the executor. A KILL
+// or the end of the agent cuts it short.
+func (t *task) awaitDelivery() {
+	if left := time.Until(t.launched.Add(t.agent.cfg.Delivery)); left > 0 && t.custom == nil {
+		pause(t.launchCtx, left)
+	}
 }
 
 // starting emits TASK_STARTING unless the task was killed before. What it
@@ -174,8 +205,12 @@ func (t *task) spec() (processSpec, error) {
 func (t *task) starting() *statusParts {
 	order, silent := t.orders()
 	if silent || order != nil {
-		end := agentStatus(mesos.TASK_KILLED, mesos.REASON_TASK_KILLED_DURING_LAUNCH, "Killed before delivery to the executor")
+		end := killedBeforeDelivery()
 		return &end
+	}
+	if t.custom != nil {
+		t.save(stateFile, stateRecord{State: mesos.TASK_STAGING})
+		return nil
 	}
 	detail := containerFull
 	if t.group != nil {
@@ -188,7 +223,7 @@ func (t *task) starting() *statusParts {
 // live watches over a started task until it ends or is handed over to the next
 // agent process.
 func (t *task) live() {
-	if t.last != mesos.TASK_RUNNING && t.last != mesos.TASK_KILLING {
+	if t.custom == nil && t.last != mesos.TASK_RUNNING && t.last != mesos.TASK_KILLING {
 		t.runningAt = time.Now()
 		t.check = emptyCheck(t.info.Check)
 		t.emit(statusParts{state: mesos.TASK_RUNNING, source: mesos.SOURCE_EXECUTOR, check: t.check, contents: containerFull})
@@ -204,7 +239,9 @@ func (t *task) live() {
 	checkCtx, stopChecks := context.WithCancel(ctx)
 	results := make(chan checkResult)
 	t.startChecks(checkCtx, &helpers, results)
-	rec, ok := t.supervise(exited, results, stopChecks)
+	excess := make(chan diskExcess)
+	t.watchDisk(checkCtx, &helpers, excess)
+	rec, ok := t.supervise(exited, results, excess, stopChecks)
 	cancel()
 	stopChecks()
 	helpers.Wait()
@@ -215,12 +252,17 @@ func (t *task) live() {
 
 // supervise is the loop of a running task. ok is false if the agent stops and
 // leaves the task running.
-func (t *task) supervise(exited <-chan exitRecord, results <-chan checkResult, stopChecks context.CancelFunc) (rec exitRecord, ok bool) {
+func (t *task) supervise(exited <-chan exitRecord, results <-chan checkResult, excess <-chan diskExcess,
+	stopChecks context.CancelFunc) (rec exitRecord, ok bool) {
 	escalate := newAlarm()
 	defer escalate.stop()
 	limit := newAlarm()
 	defer limit.stop()
-	if m := t.info.MaxCompletionTime; m != nil {
+	timeUp := causeCompletion
+	if m := t.info.MaxCompletionTime; t.custom != nil {
+		timeUp = causeSilence
+		limit.at(time.Now().Add(t.agent.cfg.Registration))
+	} else if m != nil {
 		limit.at(t.runningAt.Add(time.Duration(m.Nanoseconds)))
 	}
 	t.poke() // orders may have come before
@@ -243,9 +285,12 @@ func (t *task) supervise(exited <-chan exitRecord, results <-chan checkResult, s
 			t.runner.signal(syscall.SIGKILL)
 		case <-limit.c():
 			// No grace: the time to end by itself is over.
-			t.kill(causeCompletion, 0)
+			t.kill(timeUp, 0)
 		case r := <-results:
 			t.checked(r)
+		case x := <-excess:
+			stopChecks()
+			t.exceeded(x)
 		}
 	}
 }
@@ -253,6 +298,11 @@ func (t *task) supervise(exited <-chan exitRecord, results <-chan checkResult, s
 // obey carries out a kill order: TASK_KILLING and SIGTERM the first time, and
 // the time of SIGKILL.
 func (t *task) obey(order killOrder, escalate *alarm) {
+	if t.custom != nil || order.Cause == causeLimit {
+		t.killing = &order
+		t.runner.signal(syscall.SIGKILL)
+		return
+	}
 	if t.killing == nil {
 		t.killing = &order
 		if order.Cause != causeCompletion && t.hasCapability(mesos.FrameworkInfo_Capability_TASK_KILLING_STATE) {
@@ -281,8 +331,14 @@ func (t *task) conclude(rec exitRecord) {
 	}
 	p := statusParts{source: mesos.SOURCE_EXECUTOR, message: t.describeEnd(rec.Status), check: emptyCheck(t.info.Check), contents: detail}
 	switch {
+	case t.custom != nil:
+		t.concludeCustom(rec)
+		return
+	case t.limit != nil || (t.killing != nil && t.killing.Cause == causeLimit):
+		t.terminal(t.limitedEnd(p))
+		return
 	case rec.lost:
-		t.terminal(agentStatus(mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "Executor terminated"))
+		t.terminal(executorTerminated())
 		return
 	case t.killing != nil && t.killing.Cause == causeCompletion:
 		p.state, p.reason = mesos.TASK_FAILED, mesos.REASON_MAX_COMPLETION_TIME_REACHED.Enum()
@@ -321,7 +377,7 @@ func (t *task) terminal(p statusParts) {
 	if t.agent.ctx.Err() != nil {
 		return
 	}
-	t.over = true
+	t.over, t.end = true, p
 	_, silent := t.orders()
 	if t.group != nil && !silent && p.state != mesos.TASK_FINISHED {
 		defer t.group.killOthers(t)
