@@ -58,7 +58,7 @@ func (f *framework) rescinded(t *testing.T, id string) {
 // TestAgentGone is MARK_AGENT_GONE (REC 26).
 func TestAgentGone(t *testing.T) {
 	m := newMaster(t)
-	m.onlyMiniature("26", "the agent would be lost to the cluster for good")
+	onlyMiniature(t, "26", "the agent would be lost to the cluster for good")
 	f := m.framework(nil).subscribe()
 	g := m.framework(obj{"roles": list{"old"}, "capabilities": capabilities("MULTI_ROLE")})
 	o := f.offers(t, agentCount)[0]
@@ -271,7 +271,7 @@ func TestMaintenance(t *testing.T) {
 		m.refused(t, "START_MAINTENANCE", machines, 400, fmt.Sprintf(`Machine '{"hostname":"%s","ip":"%s"}' is not in DRAINING mode and cannot be brought down`, id["hostname"], id["ip"]))
 	})
 	t.Run("START_MAINTENANCE", func(t *testing.T) {
-		m.onlyMiniature("28", "the agent would have to be started again")
+		onlyMiniature(t, "28", "the agent would have to be started again")
 		schedule(t, time.Millisecond)
 		f.rescinded(t, o.ID)
 		o = f.offerOf(t, o.AgentID)
@@ -285,14 +285,14 @@ func TestMaintenance(t *testing.T) {
 	for _, kind := range []string{"RECONCILE", "KILL"} {
 		for _, agent := range []string{"", o.AgentID} {
 			t.Run(fmt.Sprintf("%s afterwards, with agent id %t", kind, agent != ""), func(t *testing.T) {
-				m.onlyMiniature("28", "the agent would have to be started again")
+				onlyMiniature(t, "28", "the agent would have to be started again")
 				f.ask(t, kind, "t1", agent)
 				f.course(t, "t1", reconciled("TASK_UNKNOWN", "Task is unknown"))
 			})
 		}
 	}
 	t.Run("STOP_MAINTENANCE: the agent may come back", func(t *testing.T) {
-		m.onlyMiniature("28", "the agent would have to be started again")
+		onlyMiniature(t, "28", "the agent would have to be started again")
 		m.accepted(t, "STOP_MAINTENANCE", machines)
 		back := f.offerWith(t, "offer of the machine", func(x offer) bool { return x.Hostname == o.Hostname })
 		if back.Unavailability != nil {

@@ -201,10 +201,10 @@ func (m *master) stop(sig os.Signal) {
 }
 
 // onlyMiniature skips what kills or stops processes of the cluster.
-func (m *master) onlyMiniature(recording, why string) {
-	m.t.Helper()
+func onlyMiniature(t *testing.T, recording, why string) {
+	t.Helper()
 	if realURL != "" {
-		m.t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
+		t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
 	}
 }
 

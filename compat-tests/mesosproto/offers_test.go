@@ -91,7 +91,7 @@ func TestOffers(t *testing.T) {
 func TestOddOffers(t *testing.T) {
 	m := newMasterWith(t, "cpus:4;mem:4096;disk:10000;ports:[31500-31599,31700-31799];licenses:3;tags:{x,y};cpus(web):1;mem(web):256",
 		"rack:r1;level:3.5;slots:[1-10,20-30]")
-	m.onlyMiniature("03", "the agents have to be set up for it")
+	onlyMiniature(t, "03", "the agents have to be set up for it")
 	f := m.framework(nil).subscribe()
 	o := f.offerOf(t, "")
 	has := func(name, part string) {

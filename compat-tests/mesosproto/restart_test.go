@@ -31,7 +31,7 @@ func (m *master) restart(t *testing.T) {
 // miniature the agents are in the same process and come back with it.
 func TestMasterRestart(t *testing.T) {
 	m := newMaster(t)
-	m.onlyMiniature("29", "the master process has to be killed")
+	onlyMiniature(t, "29", "the master process has to be killed")
 	f := m.framework(obj{"failover_timeout": 300}).subscribe()
 	all := f.offers(t, agentCount)
 	o := all[0]
@@ -104,7 +104,7 @@ func TestMasterRestart(t *testing.T) {
 // TestMasterRestartWithoutFramework: the agents bring the framework back (REC 29b).
 func TestMasterRestartWithoutFramework(t *testing.T) {
 	m := newMaster(t)
-	m.onlyMiniature("29b", "the master process has to be killed")
+	onlyMiniature(t, "29b", "the master process has to be killed")
 	f := m.framework(obj{"failover_timeout": 300}).subscribe()
 	f.run(t, "x1", f.offers(t, agentCount)[0])
 	f.close()
