@@ -16,12 +16,13 @@ import (
 
 // parts are an etcd, a cluster and servers that die one at a time.
 type parts struct {
-	t      *testing.T
-	dir    string
-	ports  *harness.Ports
-	etcd   *harness.Etcd
-	mesos  *harness.Process
-	master string
+	t        *testing.T
+	dir      string
+	ports    *harness.Ports
+	etcd     *harness.Etcd
+	endpoint string // of etcd, for servers
+	mesos    *harness.Process
+	master   string
 }
 
 func newParts(t *testing.T) *parts {
@@ -29,6 +30,7 @@ func newParts(t *testing.T) *parts {
 	p := &parts{t: t, dir: t.TempDir(), ports: harness.NewPorts(t)}
 	harness.KillLeftovers(t, p.dir)
 	p.etcd = harness.StartEtcd(t, p.ports)
+	p.endpoint = p.etcd.Endpoint
 	p.master = "127.0.0.1:" + strconv.Itoa(p.ports.Next(t))
 	p.startMesos()
 	return p
@@ -44,7 +46,7 @@ func (p *parts) startMesos() {
 // server starts a server on the port without waiting for it.
 func (p *parts) server(port int) *harness.Process {
 	p.t.Helper()
-	return harness.Start(p.t, "server", "--master", p.master, "--etcd_endpoints", p.etcd.Endpoint, "--http_address", "127.0.0.1",
+	return harness.Start(p.t, "server", "--master", p.master, "--etcd_endpoints", p.endpoint, "--http_address", "127.0.0.1",
 		"--http_port", strconv.Itoa(port), "--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL)
 }
 
