@@ -2,7 +2,6 @@ package marathonapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,7 +76,11 @@ func (s *Server) onError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	text, err := json.Marshal(body)
+	var known *core.Error
+	if errors.As(err, &known) && known.Kind == core.LimitReached {
+		s.stats.to.Count("deployments.dismissed.counter", 1)
+	}
+	text, err := core.EncodeJSON(body)
 	if err != nil {
 		text = []byte(`{"message":"error without text"}`)
 	}

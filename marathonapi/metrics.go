@@ -8,68 +8,87 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stadion/core/state"
+	"stadion/core"
+	"stadion/marathonapi/metrics"
 )
 
-// httpStats counts requests and answers.
+// httpStats counts and times requests and answers (behaviour.md 10.2).
 type httpStats struct {
-	active    atomic.Int64
-	responses [6]atomic.Int64 // by hundreds of the status
-	bytes     atomic.Int64
+	active atomic.Int64
+	to     *metrics.Registry
+}
+
+var statusMeters = [6]string{1: "http.responses.1xx.rate.meter", 2: "http.responses.2xx.rate.meter", 3: "http.responses.3xx.rate.meter",
+	4: "http.responses.4xx.rate.meter", 5: "http.responses.5xx.rate.meter"}
+
+// methodTimers are the timers of the methods that have one of their own.
+var methodTimers = map[string]string{}
+
+func init() {
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"} {
+		methodTimers[m] = "http.requests." + strings.ToLower(m) + ".duration.timer.seconds"
+	}
 }
 
 func (h *httpStats) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h.active.Add(1)
 		defer h.active.Add(-1)
+		began := time.Now()
 		err := next(c)
 		if err != nil {
 			c.Error(err)
 		}
-		if n := c.Response().Status / 100; n > 0 && n < len(h.responses) {
-			h.responses[n].Add(1)
-		}
-		h.bytes.Add(c.Response().Size)
+		h.count(c, time.Since(began))
 		return nil
 	}
 }
 
-// Sample is one metric: a counter or a gauge, named without the prefix (http-api.md 3.4).
-type Sample struct {
-	Name    string
-	Counter bool
-	Value   float64
+func (h *httpStats) count(c echo.Context, took time.Duration) {
+	if n := c.Response().Status / 100; n > 0 && n < len(statusMeters) {
+		h.to.Mark(statusMeters[n])
+	}
+	size := int(c.Response().Size)
+	if c.Path() == eventsPath || c.Request().URL.Path == eventsPath {
+		h.to.Count("http.responses.event-stream.size.counter.bytes", size)
+		return // a stream's age is no duration of a request
+	}
+	name := "http.responses.size.counter.bytes"
+	if c.Response().Header().Get("Content-Encoding") == "gzip" {
+		name = "http.responses.size.gzipped.counter.bytes"
+	}
+	h.to.Count(name, size)
+	h.to.Count("http.requests.size.counter.bytes", int(max(c.Request().ContentLength, 0)))
+	h.to.Time("http.requests.duration.timer.seconds", took)
+	timer := methodTimers[c.Request().Method]
+	if timer == "" {
+		timer = "http.requests.other.duration.timer.seconds"
+	}
+	h.to.Time(timer, took)
 }
 
-func (s *Server) samples(snap *state.Snapshot) []Sample {
-	apps, pods := 0, 0
-	for spec := range snap.SpecsBelow("/") {
-		if spec.IsPod() {
-			pods++
-		} else {
-			apps++
+// setGauges says where the gauges of the API and of the state take their values from.
+func (s *Server) setGauges() {
+	r := s.stats.to
+	kinds := func(pods bool) func() float64 {
+		return func() (n float64) {
+			for spec := range s.loop.Snapshot().SpecsBelow(core.Root) {
+				if spec.IsPod() == pods {
+					n++
+				}
+			}
+			return n
 		}
 	}
-	staged, running := snap.Totals()
-	out := []Sample{
-		{"apps.active.gauge", false, float64(apps)},
-		{"pods.active.gauge", false, float64(pods)},
-		{"groups.active.gauge", false, float64(snap.GroupCount())},
-		{"deployments.active.gauge", false, float64(snap.DeploymentCount())},
-		{"instances.running.gauge", false, float64(running)},
-		{"instances.staged.gauge", false, float64(staged)},
-		{"uptime.gauge.seconds", false, s.now().Sub(s.started).Truncate(time.Millisecond).Seconds()},
-		{"http.requests.active.gauge", false, float64(s.stats.active.Load())},
-		{"http.event-streams.active.gauge", false, float64(s.hub.count())},
-		{"http.responses.size.counter.bytes", true, float64(s.stats.bytes.Load())},
-	}
-	for n := 1; n < len(s.stats.responses); n++ {
-		out = append(out, Sample{"http.responses." + string(rune('0'+n)) + "xx.counter", true, float64(s.stats.responses[n].Load())})
-	}
-	if s.moreSamples != nil {
-		out = append(out, s.moreSamples()...)
-	}
-	return out
+	r.Gauge("apps.active.gauge", kinds(false))
+	r.Gauge("pods.active.gauge", kinds(true))
+	r.Gauge("groups.active.gauge", func() float64 { return float64(s.loop.Snapshot().GroupCount()) })
+	r.Gauge("deployments.active.gauge", func() float64 { return float64(s.loop.Snapshot().DeploymentCount()) })
+	r.Gauge("instances.running.gauge", func() float64 { _, n := s.loop.Snapshot().Totals(); return float64(n) })
+	r.Gauge("instances.staged.gauge", func() float64 { n, _ := s.loop.Snapshot().Totals(); return float64(n) })
+	r.Gauge("uptime.gauge.seconds", func() float64 { return s.now().Sub(s.started).Truncate(time.Millisecond).Seconds() })
+	r.Gauge("http.requests.active.gauge", func() float64 { return float64(s.stats.active.Load()) })
+	r.Gauge("http.event-streams.active.gauge", func() float64 { return float64(s.hub.count()) })
 }
 
 func (h *hub) count() int {
@@ -80,38 +99,13 @@ func (h *hub) count() int {
 
 // metricsJSON keeps the layout of Marathon's reporter: a version and five maps (http-api.md 3.3).
 func (s *Server) metricsJSON(r *request) error {
-	counters, gauges := map[string]any{}, map[string]any{}
-	for _, m := range s.samples(r.snap) {
-		name := s.cfg.MetricsPrefix + "." + m.Name
-		if m.Counter {
-			counters[name] = map[string]float64{"count": m.Value}
-		} else {
-			gauges[name] = map[string]float64{"value": m.Value}
-		}
-	}
-	none := map[string]any{}
-	return r.answer(http.StatusOK, map[string]any{"version": "4.0.0", "counters": counters, "gauges": gauges,
-		"histograms": none, "meters": none, "timers": none})
+	return r.answer(http.StatusOK, s.stats.to.JSON(s.cfg.MetricsPrefix))
 }
-
-var promName = strings.NewReplacer(".", "_", "-", "_")
 
 func (s *Server) metricsPrometheus(r *request) error {
 	if s.cfg.NoPrometheus {
 		return missingText("Prometheus reporter is disabled")
 	}
 	r.Response().Header().Set("Content-Type", "text/plain; version=0.0.4")
-	e := &encoder{out: r.Response()}
-	for _, m := range s.samples(r.snap) {
-		name := promName.Replace(s.cfg.MetricsPrefix + "." + m.Name)
-		kind := "gauge"
-		if m.Counter {
-			kind = "counter"
-		}
-		e.raw("# TYPE " + name + " " + kind + "\n" + name + " ")
-		e.json(m.Value)
-		e.raw("\n")
-	}
-	e.flush()
-	return e.err
+	return s.stats.to.Prometheus(r.Response(), s.cfg.MetricsPrefix)
 }

@@ -13,6 +13,7 @@ import (
 	"stadion/core/machine"
 	"stadion/core/state"
 	"stadion/deployments"
+	"stadion/marathonapi/metrics"
 	"stadion/marathonapi/wire"
 )
 
@@ -22,9 +23,11 @@ const (
 	DefaultMaxStreams    = 4096     // streams of /v2/events at once
 	DefaultEventBacklog  = 1024     // events a stream may lag behind while one write is under way
 	EventRing            = 16384    // events kept for replay (D-33 asks for at least 10,000)
-	maxFragments         = 20000    // cached definitions per generation
+	maxFragments         = 20000    // cached definitions, and apps as lists show them, per generation
 	maxTails             = 100000   // cached tasks per generation
-	maxFragmentBytes     = 64 << 20 // bytes of either cache per generation
+	maxFragmentBytes     = 32 << 20 // bytes of the caches of definitions and of tasks, each per generation
+	maxInfoBytes         = 64 << 20 // bytes of the cache of apps as lists show them, per generation
+	maxInfoInstances     = 500      // an app with more instances is not cached as a whole
 	keepAlive            = 10 * time.Second
 	streamWriteTimeout   = 30 * time.Second // a stream that takes nothing for this long is cut
 	farewellTimeout      = time.Second      // for the last comment line of a stream that is cut
@@ -84,36 +87,41 @@ type Config struct {
 type Deps struct {
 	Loop       Loop
 	Leadership Leadership
-	Logging    Logging         // nil: /logging answers 501
-	Samples    func() []Sample // metrics of other parts; nil: none
+	Logging    Logging           // nil: /logging answers 501
+	Metrics    *metrics.Registry // of the process; nil: one of its own
 	Log        *zap.Logger
 	Now        func() time.Time
 }
 
 // Server is the HTTP API of one process. It serves as leader; a standby puts a Proxy in front of it.
 type Server struct {
-	cfg         Config
-	wire        wire.Config
-	loop        Loop
-	leader      Leadership
-	logging     Logging
-	log         *zap.Logger
-	now         func() time.Time
-	started     time.Time
-	router      *router
-	moreSamples func() []Sample
-	appHeads    *fragments[core.App]
-	taskTails   *fragments[core.Instance]
-	hub         *hub
-	stats       httpStats
-	inflight    atomic.Int64
-	handler     http.Handler
+	cfg       Config
+	wire      wire.Config
+	loop      Loop
+	leader    Leadership
+	logging   Logging
+	log       *zap.Logger
+	now       func() time.Time
+	started   time.Time
+	router    *router
+	appHeads  *fragments[core.App]
+	taskTails *fragments[core.Instance]
+	appInfos  *infos
+	hub       *hub
+	stats     httpStats
+	inflight  atomic.Int64
+	handler   http.Handler
 }
 
 // New makes a server. It starts no goroutine of its own.
 func New(cfg Config, deps Deps) *Server {
 	cfg.fill()
-	s := &Server{cfg: cfg, wire: cfg.Wire, loop: deps.Loop, leader: deps.Leadership, logging: deps.Logging, log: deps.Log, now: deps.Now, moreSamples: deps.Samples}
+	s := &Server{cfg: cfg, wire: cfg.Wire, loop: deps.Loop, leader: deps.Leadership, logging: deps.Logging, log: deps.Log, now: deps.Now}
+	s.stats.to = deps.Metrics
+	if s.stats.to == nil {
+		s.stats.to = metrics.New()
+	}
+	s.setGauges()
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -124,6 +132,7 @@ func New(cfg Config, deps Deps) *Server {
 	s.router = newRouter(Routes())
 	s.appHeads = newFragments(maxFragments, maxFragmentBytes, appHead)
 	s.taskTails = newFragments(maxTails, maxFragmentBytes, taskTail)
+	s.appInfos = newInfos(maxFragments, maxInfoBytes)
 	s.hub = newHub(EventRing, cfg.MaxStreams)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

@@ -26,7 +26,8 @@ var mayImport = map[string][]string{
 	"offers/minimesos/agent": {},
 	"deployments":            {"core"},
 	"leader":                 {},
-	"marathonapi":            {"core", "core/state", "core/machine", "core/loop", "marathonapi/wire", "deployments", "offers"},
+	"marathonapi":            {"core", "core/state", "core/machine", "core/loop", "marathonapi/wire", "marathonapi/metrics", "deployments", "offers"},
+	"marathonapi/metrics":    {},
 	"marathonapi/wire":       {"core"},
 }
 

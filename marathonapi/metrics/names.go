@@ -1,0 +1,105 @@
+package metrics
+
+// Kind is the type of a metric; it stands in its name too.
+type Kind int8
+
+// The kinds.
+const (
+	CounterKind Kind = iota
+	GaugeKind
+	MeterKind
+	TimerKind
+	HistogramKind
+)
+
+// Row is one metric of the table. Name lacks the prefix; its end says type and unit.
+type Row struct {
+	Name string
+	Kind Kind
+	Help string
+}
+
+// table is behaviour.md 10.2, and behind it what Stadion adds.
+var table = []Row{
+	{"apps.active.gauge", GaugeKind, "apps in the tree"},
+	{"pods.active.gauge", GaugeKind, "pods in the tree"},
+	{"groups.active.gauge", GaugeKind, "groups in the tree, the root included"},
+	{"deployments.active.gauge", GaugeKind, "running deployments"},
+	{"instances.running.gauge", GaugeKind, "instances that run"},
+	{"instances.staged.gauge", GaugeKind, "instances that are launched and do not run yet"},
+	{"instances.launch-overdue.gauge", GaugeKind, "launches that take too long"},
+	{"instances.inflight-kills.gauge", GaugeKind, "instances that are being killed"},
+	{"instances.inflight-kill-attempts.gauge", GaugeKind, "attempts of the kills in flight"},
+	{"uptime.gauge.seconds", GaugeKind, "age of the process"},
+	{"leadership.duration.gauge.seconds", GaugeKind, "age of this server's leadership, 0 on a standby"},
+	{"http.requests.active.gauge", GaugeKind, "requests being served"},
+	{"http.event-streams.active.gauge", GaugeKind, "open event streams"},
+	{"debug.offer-matcher.tokens.gauge", GaugeKind, "launch tokens left"},
+	{"debug.offer-matcher.queue.size.gauge", GaugeKind, "offers that wait to be looked at"},
+	{"debug.root-group.updates.active.gauge", GaugeKind, "changes of the tree that wait"},
+	{"jvm.memory.heap.used.gauge.bytes", GaugeKind, "heap in use"},
+	{"jvm.memory.heap.committed.gauge.bytes", GaugeKind, "heap taken from the system"},
+	{"jvm.memory.heap.max.gauge.bytes", GaugeKind, "memory limit, or what the system gave"},
+	{"jvm.memory.total.used.gauge.bytes", GaugeKind, "memory taken from the system"},
+	{"jvm.threads.active.gauge", GaugeKind, "goroutines"},
+	{"jvm.gc.go.collections.count.gauge", GaugeKind, "garbage collections"},
+
+	{"deployments.counter", CounterKind, "deployments begun"},
+	{"deployments.dismissed.counter", CounterKind, "changes refused because too many deployments run"},
+	{"tasks.launched.counter", CounterKind, "tasks and task groups launched"},
+	{"mesos.calls.revive.counter", CounterKind, "roles for which offers were asked for again"},
+	{"mesos.calls.suppress.counter", CounterKind, "roles for which offers were suppressed"},
+	{"mesos.offer-operations.launch.counter", CounterKind, "LAUNCH operations"},
+	{"mesos.offer-operations.launch-group.counter", CounterKind, "LAUNCH_GROUP operations"},
+	{"mesos.offer-operations.reserve.counter", CounterKind, "RESERVE operations"},
+	{"mesos.offers.incoming.counter", CounterKind, "offers received"},
+	{"mesos.offers.used.counter", CounterKind, "offers accepted with an operation"},
+	{"mesos.offers.declined.counter", CounterKind, "offers declined"},
+	{"mesos.task.oom.memory-limit-exceeded.counter", CounterKind, "tasks that exceeded their memory limit"},
+	{"mesos.task.oom.memory-limit-unfulfillable.counter", CounterKind, "tasks whose memory request could not be met (D-50)"},
+	{"persistence.gc.runs.counter", CounterKind, "runs of version retention"},
+	{"http.requests.size.counter.bytes", CounterKind, "bytes of request bodies"},
+	{"http.responses.size.counter.bytes", CounterKind, "bytes of answers"},
+	{"http.responses.size.gzipped.counter.bytes", CounterKind, "bytes of compressed answers"},
+	{"http.responses.event-stream.size.counter.bytes", CounterKind, "bytes of event streams"},
+	{"debug.mesos.offers.unprocessable.counter", CounterKind, "offers given up unseen"},
+	{"debug.mesos.offers.saving-tasks-errors.counter", CounterKind, "launch intents that could not be stored"},
+
+	{"http.requests.duration.timer.seconds", TimerKind, "requests"},
+	{"http.requests.get.duration.timer.seconds", TimerKind, "GET requests"},
+	{"http.requests.post.duration.timer.seconds", TimerKind, "POST requests"},
+	{"http.requests.put.duration.timer.seconds", TimerKind, "PUT requests"},
+	{"http.requests.patch.duration.timer.seconds", TimerKind, "PATCH requests"},
+	{"http.requests.delete.duration.timer.seconds", TimerKind, "DELETE requests"},
+	{"http.requests.head.duration.timer.seconds", TimerKind, "HEAD requests"},
+	{"http.requests.options.duration.timer.seconds", TimerKind, "OPTIONS requests"},
+	{"http.requests.other.duration.timer.seconds", TimerKind, "other requests"},
+	{"persistence.gc.scan.duration.timer.seconds", TimerKind, "looks for old versions"},
+	{"persistence.gc.compaction.duration.timer.seconds", TimerKind, "compactions of etcd"},
+	{"debug.mesos.offers.matching-duration.timer.seconds", TimerKind, "matching"},
+	{"debug.mesos.offers.saving-tasks-duration.timer.seconds", TimerKind, "storing of launch intents"},
+	{"debug.publishing-task-status-update-duration.timer.seconds", TimerKind, "publishing of status updates"},
+	{"debug.killing-unknown-task-duration.timer.seconds", TimerKind, "kills of unknown tasks"},
+	{"debug.persistence.operations.store.duration.timer.seconds", TimerKind, "commits of batches to etcd"},
+	{"debug.persistence.operations.get.duration.timer.seconds", TimerKind, "loads of the state"},
+
+	{"http.responses.1xx.rate.meter", MeterKind, "answers 1xx"},
+	{"http.responses.2xx.rate.meter", MeterKind, "answers 2xx"},
+	{"http.responses.3xx.rate.meter", MeterKind, "answers 3xx"},
+	{"http.responses.4xx.rate.meter", MeterKind, "answers 4xx"},
+	{"http.responses.5xx.rate.meter", MeterKind, "answers 5xx"},
+
+	{"stadion.batch.rows.histogram", HistogramKind, "rows per committed batch"},
+	{"stadion.launch.accept-to-running.timer.seconds", TimerKind, "from the decision to launch to TASK_RUNNING"},
+	{"stadion.store.away.gauge", GaugeKind, "1 while etcd takes no writes"},
+}
+
+// taskStates are the states of mesos.task-updates.<state>.counter.
+var taskStates = []string{"task-staging", "task-starting", "task-running", "task-killing", "task-finished", "task-failed", "task-killed", "task-error",
+	"task-lost", "task-dropped", "task-unreachable", "task-gone", "task-gone-by-operator", "task-unknown"}
+
+func init() {
+	for _, s := range taskStates {
+		table = append(table, Row{"mesos.task-updates." + s + ".counter", CounterKind, "status updates"})
+	}
+}
