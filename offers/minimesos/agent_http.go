@@ -30,12 +30,14 @@ func (n *node) listen() error {
 func (n *node) routes() http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.HandlerFunc{
-		"/health":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
-		"/version":        func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, object{"version": mesosVersion}) },
-		"/state":          n.handleState,
-		"/files/read":     n.c.fileHandler(readFile),
-		"/files/browse":   n.c.fileHandler(browseFiles),
-		"/files/download": n.c.fileHandler(downloadFile),
+		"/health":             func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"/version":            func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, object{"version": mesosVersion}) },
+		"/state":              n.handleState,
+		"/api/v1":             n.handleV1,
+		"/monitor/statistics": n.handleStatistics,
+		"/files/read":         n.c.fileHandler(readFile),
+		"/files/browse":       n.c.fileHandler(browseFiles),
+		"/files/download":     n.c.fileHandler(downloadFile),
 	} {
 		mux.HandleFunc(path, h)
 		mux.HandleFunc("/slave(1)"+path, h)

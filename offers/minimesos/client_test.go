@@ -23,6 +23,13 @@ const patience = 10 * time.Second
 // client keeps enough connections for all goroutines of a test.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 
+// again lets the client repeat a call on a new connection when the one it has kept
+// turns out to lead to a master that was restarted. The header is not sent.
+func again(req *http.Request) *http.Request {
+	req.Header["Idempotency-Key"] = nil
+	return req
+}
+
 // testCluster starts a cluster of simulated agents with quick timings.
 func testCluster(t *testing.T, agents int, change func(*Config)) *Cluster {
 	t.Helper()
@@ -130,8 +137,7 @@ func (f *testFramework) open(call *scheduler.Call) {
 	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("Accept", kind)
-	client.CloseIdleConnections() // those to a master that was restarted are dead
-	resp, err := client.Do(req)
+	resp, err := client.Do(again(req))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -286,8 +292,11 @@ func post(t *testing.T, c *Cluster, path string, header http.Header, body string
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = header
-	resp, err := client.Do(req)
+	req.Header = header.Clone()
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	resp, err := client.Do(again(req))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,12 @@
 package minimesos
 
 import (
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,5 +195,56 @@ func TestKillPolicyOfTheCallIsIgnored(t *testing.T) {
 	st := f.update("deaf", mesos.TASK_KILLED)
 	if took := time.Since(begin); st.GetMessage() != "Command terminated with signal Killed" || took < 300*time.Millisecond {
 		t.Errorf("%q after %s", st.GetMessage(), took)
+	}
+}
+
+// 33-operator-endpoints: the v1 API of an agent has the files of its sandboxes.
+func TestAgentOperatorAPI(t *testing.T) {
+	c := processCluster(t)
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.accept([]mesos.Offer{o}, launchOp(shellTask("hello", &o, "echo hello; sleep 1000")))
+	f.update("hello", mesos.TASK_RUNNING)
+	box := "/frameworks/" + f.id + "/executors/hello/runs/latest"
+	real := filepath.Join(c.nodes[0].runner.sandbox(f.id, "hello"), "stdout")
+	f.seekFile(func() bool {
+		text, err := os.ReadFile(real)
+		return err == nil && string(text) == "hello\n"
+	})
+	agentURL := "http://127.0.0.1:" + strconv.Itoa(int(c.nodes[0].port))
+	if c.nodes[0].cfg.IP != "" {
+		agentURL = "http://" + net.JoinHostPort(c.nodes[0].cfg.IP, strconv.Itoa(int(c.nodes[0].port)))
+	}
+	for _, x := range []struct {
+		call   string
+		status int
+		want   string
+	}{
+		{`{"type":"GET_HEALTH"}`, 200, `{"type":"GET_HEALTH","get_health":{"healthy":true}}`},
+		{`{"type":"READ_FILE","read_file":{"path":"` + box + `/stdout","offset":1}}`, 200, `{"type":"READ_FILE","read_file":{"size":6,"data":"ZWxsbwo="}}`},
+		{`{"type":"READ_FILE","read_file":{"path":"` + box + `/stdout","offset":9}}`, 200, `{"type":"READ_FILE","read_file":{"size":6,"data":""}}`},
+		{`{"type":"READ_FILE","read_file":{"path":"` + box + `/nosuch","offset":0}}`, 404, ""},
+		{`{"type":"LIST_FILES","list_files":{"path":"` + box + `"}}`, 200, box + `/stdout","nlink":1,"size":6,`},
+		{`{"type":"LIST_FILES"}`, 400, "Failed to validate agent::Call: Expecting 'list_files' to be present"},
+		{`{"type":"GET_FLAGS"}`, 501, "The call GET_FLAGS is not supported"},
+	} {
+		resp, err := http.Post(agentURL+"/api/v1", typeJSON, strings.NewReader(x.call))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != x.status || !strings.Contains(string(text), x.want) || x.want == "" && len(text) > 0 {
+			t.Errorf("%s: %d %s %v", x.call, resp.StatusCode, text, err)
+		}
+	}
+	resp, err := http.Get(agentURL + "/monitor/statistics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || !strings.Contains(string(text), `"executor_id":"hello"`) {
+		t.Errorf("statistics: %s %v", text, err)
 	}
 }
