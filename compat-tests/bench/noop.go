@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
+)
+
+const (
+	mediaType     = "application/x-protobuf"
+	streamHeader  = "Mesos-Stream-Id"
+	perOffer      = 100 // tasks launched on one offer, the server's own default
+	ackSenders    = 8   // connections for acknowledgements
+	ackQueue      = 1 << 16
+	recordsBuffer = 1 << 20
+)
+
+// noop is a framework that does nothing but launch: the most that this machine and this codec allow. It remembers no
+// task, stores nothing and decides nothing.
+type noop struct {
+	url     string
+	wanted  int
+	client  *http.Client
+	id      *mesos.FrameworkID
+	stream  string
+	started int // tasks launched
+	body    mesos.TaskInfo
+	acked   atomic.Int64 // acknowledgements of them that were taken
+	acks    chan *mesos.TaskStatus
+	failed  chan error
+	ended   chan struct{}
+}
+
+// runNoop launches the wanted number of tasks and says how many seconds that took, from the subscription to the last
+// acknowledgement.
+func runNoop(url, wanted string) error {
+	n, err := strconv.Atoi(wanted)
+	if err != nil {
+		return err
+	}
+	f := &noop{url: url + "/api/v1/scheduler", wanted: n, acks: make(chan *mesos.TaskStatus, ackQueue), failed: make(chan error, ackSenders+1), ended: make(chan struct{}),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ackSenders + 1, DisableCompression: true}}}
+	began := time.Now()
+	res, err := f.subscribe()
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var senders sync.WaitGroup
+	for range ackSenders {
+		senders.Go(f.acknowledge)
+	}
+	go func() { f.failed <- f.listen(res.Body) }()
+	select {
+	case err = <-f.failed:
+	case <-f.ended:
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ready: %f\n", time.Since(began).Seconds())
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	<-stop // until then its CPU time can be read
+	return nil
+}
+
+func (f *noop) subscribe() (*http.Response, error) {
+	timeout := 60.0
+	command := "sleep 1000"
+	f.body = mesos.TaskInfo{Name: "noop", Command: &mesos.CommandInfo{Value: &command}}
+	res, err := f.post(&scheduler.Call{Type: scheduler.Call_SUBSCRIBE, Subscribe: &scheduler.Call_Subscribe{FrameworkInfo: &mesos.FrameworkInfo{User: "root", Name: "noop",
+		Roles: []string{"*"}, FailoverTimeout: &timeout, Capabilities: []mesos.FrameworkInfo_Capability{{Type: mesos.FrameworkInfo_Capability_MULTI_ROLE},
+			{Type: mesos.FrameworkInfo_Capability_PARTITION_AWARE}, {Type: mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT}}}}})
+	if err != nil {
+		return nil, err
+	}
+	if f.stream = res.Header.Get(streamHeader); res.StatusCode != http.StatusOK || f.stream == "" {
+		return nil, fmt.Errorf("SUBSCRIBE: status %s", res.Status)
+	}
+	return res, nil
+}
+
+func (f *noop) post(c *scheduler.Call) (*http.Response, error) {
+	c.FrameworkID = f.id
+	b, err := c.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest(http.MethodPost, f.url, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	req.Header["Content-Type"], req.Header["Accept"] = []string{mediaType}, []string{mediaType}
+	if f.stream != "" {
+		req.Header[streamHeader] = []string{f.stream}
+	}
+	return f.client.Do(req)
+}
+
+func (f *noop) call(c *scheduler.Call) error {
+	res, err := f.post(c)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("%s: status %s", c.Type, res.Status)
+	}
+	return nil
+}
+
+// listen takes the records of the stream.
+func (f *noop) listen(body io.Reader) error {
+	r := bufio.NewReaderSize(body, recordsBuffer)
+	var buf []byte
+	for {
+		head, err := r.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("the stream ended: %w", err)
+		}
+		size, err := strconv.Atoi(strings.TrimSuffix(head, "\n"))
+		if err != nil {
+			return err
+		}
+		if cap(buf) < size {
+			buf = make([]byte, size)
+		}
+		buf = buf[:size]
+		if _, err := io.ReadFull(r, buf); err != nil {
+			return err
+		}
+		var e scheduler.Event
+		if err := e.Unmarshal(buf); err != nil {
+			return err
+		}
+		if err := f.hear(&e); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *noop) hear(e *scheduler.Event) error {
+	switch e.Type {
+	case scheduler.Event_SUBSCRIBED:
+		f.id = e.Subscribed.FrameworkID
+	case scheduler.Event_ERROR:
+		return errors.New(e.Error.Message)
+	case scheduler.Event_UPDATE:
+		f.acks <- &e.Update.Status
+	case scheduler.Event_OFFERS:
+		for i := range e.Offers.Offers {
+			if f.started == f.wanted {
+				break
+			}
+			if err := f.launch(&e.Offers.Offers[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// launch fills one offer.
+func (f *noop) launch(o *mesos.Offer) error {
+	tasks := make([]mesos.TaskInfo, 0, perOffer)
+	f.body.AgentID = o.AgentID
+	f.body.Resources = []mesos.Resource{scalar("cpus", 0.1, o), scalar("mem", 32, o)}
+	for len(tasks) < perOffer && f.started < f.wanted {
+		f.started++
+		t := f.body
+		t.TaskID.Value = "noop." + strconv.Itoa(f.started)
+		tasks = append(tasks, t)
+	}
+	return f.call(&scheduler.Call{Type: scheduler.Call_ACCEPT, Accept: &scheduler.Call_Accept{OfferIDs: []mesos.OfferID{o.ID},
+		Operations: []mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH, Launch: &mesos.Offer_Operation_Launch{TaskInfos: tasks}}}}})
+}
+
+func scalar(name string, v float64, o *mesos.Offer) mesos.Resource {
+	return mesos.Resource{Name: name, Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: v}, AllocationInfo: o.AllocationInfo}
+}
+
+// acknowledge sends acknowledgements until all tasks are known to run.
+func (f *noop) acknowledge() {
+	for {
+		var st *mesos.TaskStatus
+		select {
+		case st = <-f.acks:
+		case <-f.ended:
+			return
+		}
+		err := f.call(&scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE, Acknowledge: &scheduler.Call_Acknowledge{AgentID: *st.AgentID, TaskID: st.TaskID, UUID: st.UUID}})
+		if err != nil {
+			f.failed <- err
+			return
+		}
+		switch st.GetState() {
+		case mesos.TASK_STAGING, mesos.TASK_STARTING:
+		case mesos.TASK_RUNNING:
+			if f.acked.Add(1) == int64(f.wanted) {
+				close(f.ended)
+			}
+		default:
+			f.failed <- fmt.Errorf("task %s is %s: %s", st.TaskID.Value, st.GetState(), st.GetMessage())
+			return
+		}
+	}
+}
