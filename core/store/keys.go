@@ -15,6 +15,7 @@ const (
 	keySeq       = "seq"
 	keyRedo      = "redo"
 	keyFramework = "framework-id"
+	keyRuntime   = "runtime-config"
 
 	dirSpecs       = "specs/"
 	dirApps        = "apps/"
@@ -30,7 +31,7 @@ const (
 )
 
 // reserved are names that hold no row.
-var reserved = []string{keySchema, keySeq, keyRedo, dirRedo, dirParts, "leader/", "runtime-config"}
+var reserved = []string{keySchema, keySeq, keyRedo, dirRedo, dirParts, "leader/", keyRuntime}
 
 // rootName stands for the root group, whose safe path is empty.
 const rootName = "_"

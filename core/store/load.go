@@ -137,7 +137,11 @@ func (l *loading) fetch(ctx context.Context, pages chan<- []row) error {
 
 // scanAll calls f for all keys of a range in order, at one revision.
 func (s *Store) scanAll(ctx context.Context, from, end string, f func(pair) error) error {
-	rev := int64(0)
+	return s.scanAt(ctx, from, end, 0, f)
+}
+
+// scanAt is scanAll at a given revision; 0 is the present one.
+func (s *Store) scanAt(ctx context.Context, from, end string, rev int64, f func(pair) error) error {
 	for {
 		p, err := s.db.scan(ctx, from, end, rev, s.opts.PageSize)
 		if err != nil {

@@ -161,11 +161,14 @@ func (s *Store) readLog(marker string, chunks map[string][]byte) (*redoLog, erro
 	return &redoLog{m.Seq, marker, ops}, nil
 }
 
+// opMark keeps the first byte of a log apart from those that say how a value is packed (pack.go).
+const opMark byte = 0x10
+
 // encodeOps writes operations as bytes, keys without the first skip bytes.
 func encodeOps(ops []op, skip int) []byte {
 	var b []byte
 	for _, o := range ops {
-		b = append(b, byte(o.kind))
+		b = append(b, opMark|byte(o.kind))
 		b = binary.AppendUvarint(b, uint64(len(o.key)-skip))
 		b = append(b, o.key[skip:]...)
 		b = binary.AppendUvarint(b, uint64(len(o.value)))
@@ -186,7 +189,7 @@ func decodeOps(b []byte, root string) ([]op, error) {
 		return f, nil
 	}
 	for len(b) > 0 {
-		o := op{kind: opKind(b[0])}
+		o := op{kind: opKind(b[0] &^ opMark)}
 		b = b[1:]
 		key, err := field()
 		if err != nil {
