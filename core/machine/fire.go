@@ -55,8 +55,8 @@ func (m *Machine) fire(t timer) {
 		m.sweepDelays()
 		m.sweepQueue()
 		m.sweepRoles()
-		m.retain()
 		m.timers.set(timerSweep, "", m.now+sweepMs)
+		m.retain()
 	case timerBrake:
 		clear(m.brake.ghosts)
 	case timerStats:

@@ -124,6 +124,27 @@ func (m *Machine) seedHealth(i *core.Instance, alive bool) {
 	m.st.PutHealth(i.ID, b)
 }
 
+// seedExecutorHealth takes up what the last status said of the executor-run checks: a new term hears of them again only
+// when they change (D-27, D-45).
+func (m *Machine) seedExecutorHealth(i *core.Instance) {
+	app, ok := m.app(i)
+	if !ok || i.Tasks[0].Status == nil || i.Tasks[0].Status.Healthy == core.HealthUnknown {
+		return
+	}
+	b := &state.HealthBook{Results: make([]state.HealthResult, len(app.HealthChecks)), Seeded: true}
+	if old := m.st.Health(i.ID); old != nil {
+		copy(b.Results, old.Results)
+	}
+	for n, hc := range app.HealthChecks {
+		if !hc.ServerRun() {
+			b.Results[n] = state.HealthResult{Reported: true, Alive: i.Tasks[0].Status.Healthy == core.Healthy}
+		}
+	}
+	if len(app.HealthChecks) > 0 {
+		m.st.PutHealth(i.ID, b)
+	}
+}
+
 // healthReport takes in one probe result (behaviour.md 8.2, D-27).
 func (m *Machine) healthReport(r HealthReport) {
 	i, ok := m.st.Instance(r.Instance)

@@ -184,7 +184,7 @@ func (m *Machine) killInstances(id uint64, c KillInstances) {
 		}
 		m.setGoal(i, core.GoalDecommissioned, "Wiped")
 		if left, ok := m.st.Instance(iid); ok {
-			if left.Reservation == nil && left.Condition.ConsideredTerminal() {
+			if left.Reservation == nil && (left.Condition == core.Unreachable || left.Condition == core.UnreachableInactive) {
 				m.expunge(left) // out of sight: nothing will ever answer (D-52)
 			} else {
 				w.left[iid] = true
@@ -211,7 +211,7 @@ func (m *Machine) settleWipes() {
 	kept := m.wipes[:0]
 	for _, w := range m.wipes {
 		for _, i := range w.result.Instances {
-			if now, ok := m.st.Instance(i.ID); !ok || now.Condition.ConsideredTerminal() {
+			if now, ok := m.st.Instance(i.ID); !ok || !now.Launched() || now.Condition == core.Unreachable || now.Condition == core.UnreachableInactive {
 				delete(w.left, i.ID)
 			}
 		}

@@ -181,6 +181,9 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) b
 // release frees reservations of ours that nobody owns any more; such an offer is used for nothing else (behaviour.md 5.7).
 func (m *Machine) release(o *offers.Offer) []offers.Operation {
 	c := offers.ReconcileReservations(&m.cfg.Offers, o, func(id string) offers.Owner {
+		if m.cfg.Spared[core.InstanceID(id)] { // its volumes are not ours to destroy
+			return offers.Owner{Instance: &core.Instance{Condition: core.Running}}
+		}
 		i, ok := m.st.Instance(core.InstanceID(id))
 		if !ok {
 			return offers.Owner{}

@@ -3,6 +3,7 @@ package machine
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -109,7 +110,8 @@ func (m *Machine) room() bool {
 func (m *Machine) begin(e Begin) {
 	m.rnd = rand.New(rand.NewPCG(e.Seed, e.Seed^0x9e3779b97f4a7c15))
 	m.began = m.now
-	for i := range m.st.Instances() {
+	for _, i := range slices.Collect(m.st.Instances()) {
+		i = m.ofThisClock(i)
 		m.index(i)
 		m.resume(i)
 	}
@@ -131,10 +133,44 @@ func (m *Machine) begin(e Begin) {
 	}
 }
 
+// ofThisClock brings stamps that another server's clock made and that lie in the future of ours to the present, so that
+// nothing waits for the difference (F4).
+func (m *Machine) ofThisClock(i *core.Instance) *core.Instance {
+	latest := m.now + core.Timestamp(m.cfg.Offers.ReservationTimeoutMs)
+	ahead := i.ActiveSince > m.now || i.Reservation != nil && i.Reservation.Deadline > latest
+	for _, t := range i.Tasks {
+		ahead = ahead || t.StagedAt > m.now || t.StartedAt > m.now || t.Status != nil && t.Status.UnreachableSince > m.now
+	}
+	if !ahead {
+		return i
+	}
+	c := i.Clone()
+	c.ActiveSince = min(c.ActiveSince, m.now)
+	if c.Reservation != nil {
+		r := *c.Reservation
+		r.Deadline = min(r.Deadline, latest)
+		c.Reservation = &r
+	}
+	for k := range c.Tasks {
+		t := &c.Tasks[k]
+		t.StagedAt, t.StartedAt = min(t.StagedAt, m.now), min(t.StartedAt, m.now)
+		if t.Status != nil {
+			s := *t.Status
+			s.UnreachableSince = min(s.UnreachableSince, m.now)
+			t.Status = &s
+		}
+	}
+	m.st.PutInstance(c)
+	return c
+}
+
 // resume takes up what a loaded instance needs: a kill again, its timers, its probes.
 func (m *Machine) resume(i *core.Instance) {
 	if i.Condition.Terminal() && i.Launched() { // the rest of a broken pod
 		m.kills.want(i)
+	}
+	if i.KillReason != "" && i.Condition.Active() && i.Condition != core.Unreachable {
+		m.kills.want(i) // the last term was asked for it and did not see its end
 	}
 	if i.Reservation != nil && i.Reservation.New && !i.Launched() {
 		m.timers.set(timerReservation, string(i.ID), i.Reservation.Deadline)
@@ -147,6 +183,7 @@ func (m *Machine) resume(i *core.Instance) {
 	}
 	m.armUnreachable(i)
 	if i.Condition == core.Running {
+		m.seedExecutorHealth(i)
 		m.startHealthProbes(i)
 	}
 }

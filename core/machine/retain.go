@@ -12,7 +12,7 @@ type usedVersion struct {
 
 // retain drops versions that nothing needs any more: all but the newest MaxVersions roots, and spec versions that are
 // older than the newest MaxVersions of their spec and that no present tree, deployment, instance or kept root names
-// (behaviour.md 1.9, D-22). It runs on a timer and drops as much as one batch holds.
+// (behaviour.md 1.9, D-22). It runs on a timer and drops as much as a batch holds.
 func (m *Machine) retain() {
 	if m.writes < retainAfterWrites && m.now < m.retainedAt+retainEveryMs {
 		return
@@ -28,6 +28,10 @@ func (m *Machine) retain() {
 	used := m.usedVersions(roots)
 	for _, all := range m.versionsBySpec() {
 		m.retainSpec(all, used)
+	}
+	if m.full { // the rest in the next batch
+		m.retainedAt = m.now - retainEveryMs
+		m.timers.ensure(timerSweep, "", m.now)
 	}
 }
 

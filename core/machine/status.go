@@ -97,7 +97,7 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		m.armUnreachable(i)
 		return
 	}
-	if !changes(old, u, cond) {
+	if !changes(old, u, cond) || overtaken(old, u, cond) {
 		return
 	}
 	c := i.Clone()
@@ -111,6 +111,11 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		t.StartedAt = m.now
 	}
 	m.instanceUpdate(i, c, k, u)
+}
+
+// overtaken: an update of the past, which arrives after one of a later stage of the task (F20).
+func overtaken(t core.Task, u offers.StatusUpdate, cond core.Condition) bool {
+	return t.Status != nil && u.Timestamp < t.Status.At && cond < t.Condition && cond >= core.Staging && t.Condition <= core.Killing
 }
 
 // neverLeft: the intent was stored but its launch never reached an agent.
@@ -150,6 +155,7 @@ func (m *Machine) keep(old *core.TaskStatus, u offers.StatusUpdate, cond core.Co
 		if s.UnreachableSince = u.UnreachableSince; s.UnreachableSince == 0 {
 			s.UnreachableSince = max(u.Timestamp, 1)
 		}
+		s.UnreachableSince = min(s.UnreachableSince, m.now) // the master's clock may be ahead (F4)
 	}
 	return s
 }
