@@ -204,7 +204,7 @@ func (t *task) commandProbe(cmd *mesos.CommandInfo) probe {
 		if err != nil {
 			return 0, false
 		}
-		spec, err := commandSpec(cmd, t.sandbox, base, t.user)
+		spec, err := t.inContainer(commandSpec(cmd, t.sandbox, base, t.user))
 		if err != nil {
 			return 0, false
 		}

@@ -47,6 +47,9 @@
 //
 //   - The disk of a task is a quota of its sandbox, watched by looking.
 //
+//   - Volumes are links in the sandbox. Where a container path is absolute and the
+//     agent is root, the task gets a mount that nobody else sees.
+//
 //   - Docker containers run through the docker command, if there is one and a
 //     daemon answers it; the client process is the task then.
 //

@@ -210,7 +210,7 @@ func TestVolumes(t *testing.T) {
 	}{
 		"relative": {vol("in/side", host), ""},
 		"same":     {vol(host, host), ""},
-		"absolute": {vol("/somewhere-else", host), "volume /somewhere-else: an absolute container path needs a file system of its own, which tasks have not on this agent"},
+		"absolute": {vol("/somewhere-else", host), absolutePathRefused},
 		"escape":   {vol("../up", host), `volume ../up: container path "../up" leaves the sandbox`},
 		"parent":   {sandboxVolume("p").Volumes[0], "volume p: a PARENT sandbox path needs a task group"},
 		"secret":   {mesos.Volume{ContainerPath: "s", Source: &mesos.Volume_Source{Type: mesos.Volume_Source_SECRET}}, "volume s: volumes of type SECRET are not supported by this agent"},

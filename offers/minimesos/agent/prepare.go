@@ -166,7 +166,11 @@ func (t *task) mount() error {
 	if err := t.agent.mountPersistent(t.sandbox, t.info.Resources, t.user); err != nil {
 		return err
 	}
-	return mountVolumes(t.sandbox, parent, t.container(), t.user)
+	if err := mountVolumes(t.sandbox, parent, t.container(), t.user); err != nil {
+		return err
+	}
+	_, err := t.absoluteMounts() // refused now, made at the start
+	return err
 }
 
 // fetchAll fetches the URIs of the command into the sandbox. A kill ends it.

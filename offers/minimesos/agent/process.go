@@ -43,6 +43,8 @@ type processSpec struct {
 	UID    uint32   `json:"uid"`
 	GID    uint32   `json:"gid"`
 	Groups []uint32 `json:"groups"`
+	// Mounts are seen by the process alone; they take root.
+	Mounts []bindMount `json:"mounts,omitempty"`
 	// Cleanup is a command that runs once after the process has ended, with
 	// Env, to remove what is not a process. Empty: none.
 	Cleanup []string `json:"cleanup,omitempty"`
@@ -79,7 +81,11 @@ func startProcess(spec processSpec) (processID, error) {
 	}
 	defer func() { _ = stderr.Close() }()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if len(spec.Mounts) > 0 {
+		start = func() error { return inMounts(spec.Mounts, cmd.Start) }
+	}
+	if err := start(); err != nil {
 		_, _ = fmt.Fprintf(stderr, "Failed to execute command: %v\n", err)
 		return processID{}, fmt.Errorf("starting %s: %w", spec.Path, err)
 	}

@@ -208,15 +208,11 @@ func hostTarget(path string) (string, error) {
 	return path, nil
 }
 
-// linkVolume makes target visible under containerPath. Tasks share the file
-// system of the host, so an absolute containerPath is only possible where it
-// is the target itself.
+// linkVolume makes target visible under containerPath in the sandbox. Absolute
+// paths are mounted (absoluteMounts).
 func linkVolume(sandbox, containerPath, target string) error {
 	if filepath.IsAbs(containerPath) {
-		if filepath.Clean(containerPath) == filepath.Clean(target) {
-			return nil
-		}
-		return errors.New("an absolute container path needs a file system of its own, which tasks have not on this agent")
+		return nil
 	}
 	if !filepath.IsLocal(containerPath) || filepath.Clean(containerPath) == "." {
 		return fmt.Errorf("container path %q leaves the sandbox", containerPath)

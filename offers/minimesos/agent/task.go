@@ -189,7 +189,16 @@ func (t *task) spec() (processSpec, error) {
 	if t.isDocker() {
 		return t.dockerSpec()
 	}
-	return commandSpec(t.command(), t.sandbox, t.baseEnvironment(), t.user)
+	return t.inContainer(commandSpec(t.command(), t.sandbox, t.baseEnvironment(), t.user))
+}
+
+// inContainer adds the mounts of the task to a process that belongs to it.
+func (t *task) inContainer(spec processSpec, err error) (processSpec, error) {
+	if err != nil {
+		return spec, err
+	}
+	spec.Mounts, err = t.absoluteMounts()
+	return spec, err
 }
 
 // awaitDelivery lets the time pass that Mesos needs to start the executor. A KILL
