@@ -26,6 +26,9 @@ func minimesosRows() []flagRow {
 		{"resources", "", text, kept, "miniature", "resources of each agent, as for the Mesos agent: cpus:4;mem:4096;disk:10000;ports:[31000-31999]; default: this machine's, divided"},
 		{"attributes", "", text, kept, "miniature", "attributes of each agent, as for the Mesos agent; %d becomes the agent's number"},
 		{"simulated", "false", toggle, kept, "miniature", "tasks are rows, no processes are started"},
+		{"credentials", "", text, kept, "miniature", "file of lines \"principal secret\": frameworks must authenticate"},
+		{"domain", "", text, kept, "miniature", "region/zone of the master and all agents; %d in it becomes the agent's number"},
+		{"faults_port", "0", number, kept, "miniature", "for tests: loopback port that makes the miniature misbehave on request; 0: any"},
 		{"logging_level", "info", text, kept, "miniature", "debug, info, warn or error"},
 	}
 }
@@ -42,9 +45,17 @@ func runMinimesos(ctx context.Context, f *flagSet) error {
 		return exitWith(exitFlag, "flag --work_dir is required")
 	}
 	c, err := startMinimesos(miniature{port: f.int("port"), agents: f.int("agents"), dir: dir, resources: f.text("resources"),
-		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log})
+		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log, credentials: f.text("credentials"), domain: f.text("domain")})
 	if err != nil {
 		return err
+	}
+	if f.given("faults_port") {
+		addr, stop, err := serveFaults(f.int("faults_port"), c)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		fmt.Printf("faults: http://%s\n", addr)
 	}
 	fmt.Printf("ready: http://%s\n", c.Addr())
 	<-ctx.Done()
@@ -57,6 +68,7 @@ type miniature struct {
 	dir                   string
 	resources, attributes string
 	simulated             bool
+	credentials, domain   string
 	log                   *zap.Logger
 }
 
@@ -79,6 +91,12 @@ func startMinimesos(p miniature) (*minimesos.Cluster, error) {
 	sugar := p.log.Named("minimesos").Sugar()
 	cfg := minimesos.Config{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Agents: agents, WorkDir: dir,
 		Helper: []string{self, shimCommand}, Log: sugar.Debugf}
+	if cfg.Credentials, err = readCredentials(p.credentials); err != nil {
+		return nil, err
+	}
+	if cfg.Domain, err = minimesos.ParseDomain(strings.ReplaceAll(p.domain, "%d", "0")); err != nil {
+		return nil, exitWith(exitFlag, "invalid value of --domain: %w", err)
+	}
 	if p.simulated {
 		cfg.Simulated = &minimesos.Simulation{}
 	}
@@ -105,7 +123,11 @@ func agentConfigs(p miniature, dir string) ([]minimesos.AgentConfig, error) {
 		if err != nil {
 			return nil, exitWith(exitFlag, "invalid value of --attributes: %w", err)
 		}
-		out = append(out, minimesos.AgentConfig{Hostname: "127.0.0.1", IP: "127.0.0.1", Resources: res, Attributes: attrs})
+		domain, err := minimesos.ParseDomain(strings.ReplaceAll(p.domain, "%d", strconv.Itoa(n)))
+		if err != nil {
+			return nil, exitWith(exitFlag, "invalid value of --domain: %w", err)
+		}
+		out = append(out, minimesos.AgentConfig{Domain: domain, Hostname: "127.0.0.1", IP: "127.0.0.1", Resources: res, Attributes: attrs})
 	}
 	if len(out) > 1 { // loopback addresses stand for hosts, so that constraints on host names can be tried
 		for n := range out {
