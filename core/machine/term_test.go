@@ -11,15 +11,20 @@ import (
 // TestExecutorHealthSurvivesATerm: what the executor said of a check counts in the next term too, or an upgrade would
 // kill the only healthy instance (R7, D-45).
 func TestExecutorHealthSurvivesATerm(t *testing.T) {
-	const check = `"healthChecks":[{"protocol":"MESOS_TCP","gracePeriodSeconds":1,"intervalSeconds":5,"timeoutSeconds":2,"maxConsecutiveFailures":3}],`
 	r := newRig(t)
-	ids := r.running(`{"id":"/a",` + check + `"upgradeStrategy":{"minimumHealthCapacity":1,"maximumOverCapacity":1}}`)
+	app := func(cmd string) *core.App {
+		a := testApp(t, `{"id":"/a","cmd":"`+cmd+`","upgradeStrategy":{"minimumHealthCapacity":1,"maximumOverCapacity":1}}`)
+		a.HealthChecks = []core.HealthCheck{{Protocol: "MESOS_TCP", IntervalSeconds: 5, TimeoutSeconds: 2, MaxConsecutiveFailures: 3}}
+		return a
+	}
+	r.change(core.Change{Put: []core.RunSpec{app("old")}})
+	ids := r.up("/a", "a")
 	r.status(ids[0], "TASK_RUNNING", health(core.Healthy))
 	r.crash()
 	if c := r.m.st.Counts("/a"); c.Healthy != 1 {
 		t.Fatalf("counts of the new term: %+v", c)
 	}
-	_, b := r.put(`{"id":"/a","cmd":"new",` + check + `"upgradeStrategy":{"minimumHealthCapacity":1,"maximumOverCapacity":1}}`)
+	_, b := r.change(core.Change{Put: []core.RunSpec{app("new")}})
 	if len(kills(b)) > 0 {
 		t.Errorf("the upgrade begins with killing %v", kills(b))
 	}
