@@ -10,9 +10,11 @@ import (
 
 const (
 	bigSpec      = 500  // instances from which a spec is looked at only every lookEveryMs
-	lookEveryMs  = 100  // milliseconds
+	lookEveryMs  = 100  // milliseconds; longer for very large ones
+	looksPerMs   = 100  // instances looked at per millisecond: a look takes time by the instance, so its share of a core stays the same
 	maxRounds    = 20   // what was done to a spec may touch it again; more rounds go on in the next batch
 	createChunk  = 5000 // scheduled instances made for one spec in one batch
+	stopChunk    = 2000 // instances told to stop for one decision in one batch, which may make it larger than one transaction
 	topUpEveryMs = 5000 // a running action is looked at at least this often (behaviour.md 12.2)
 )
 
@@ -37,12 +39,14 @@ func (m *Machine) settleSpecs() {
 
 // tooSoon puts off a look at a large spec that was looked at a moment ago, so that a storm of updates costs few looks.
 func (m *Machine) tooSoon(id core.PathID) bool {
-	if m.st.Counts(id).Instances < bigSpec {
+	n := m.st.Counts(id).Instances
+	if n < bigSpec {
 		delete(m.looked, id)
 		return false
 	}
-	if last, ok := m.looked[id]; ok && m.now < last+lookEveryMs {
-		m.timers.ensure(timerSpec, string(id), last+lookEveryMs)
+	pause := core.Timestamp(max(lookEveryMs, n/looksPerMs))
+	if last, ok := m.looked[id]; ok && m.now < last+pause {
+		m.timers.ensure(timerSpec, string(id), last+pause)
 		return true
 	}
 	m.looked[id] = m.now
@@ -92,18 +96,26 @@ func (m *Machine) workOn(d *core.Deployment, a core.Action) {
 // carryOut stops and starts what a decision says.
 func (m *Machine) carryOut(a core.Action, v *deployments.SpecView, dec deployments.Decision) {
 	reason := map[core.ActionKind]string{core.ActionStop: "DeletingApp", core.ActionScale: "DeploymentScaling", core.ActionRestart: "Upgrading"}[a.Kind]
-	for _, id := range dec.Stop {
-		if !m.room() {
-			m.touch(a.Spec)
-			return
-		}
-		if i, ok := m.st.Instance(id); ok {
-			m.stop(i, reason, a.Kind == core.ActionStop)
-		}
-	}
-	if dec.Start > 0 && v.Target != nil {
+	if m.stopAll(a.Spec, dec.Stop, reason, a.Kind == core.ActionStop) && dec.Start > 0 && v.Target != nil {
 		m.schedule(v.Target, dec.Start)
 	}
+}
+
+// stopAll ends the victims of a decision. More than stopChunk go on in the next batch, with a new decision; a look at
+// all instances for each transaction's worth of them would cost the square of their number.
+func (m *Machine) stopAll(spec core.PathID, victims []core.InstanceID, reason string, forGood bool) (all bool) {
+	for n, id := range victims {
+		if n == stopChunk {
+			m.touch(spec)
+			delete(m.looked, spec)
+			m.full = true
+			return false
+		}
+		if i, ok := m.st.Instance(id); ok {
+			m.stop(i, reason, forGood)
+		}
+	}
+	return true
 }
 
 // view collects what deployments.Next sees of a spec.
@@ -190,16 +202,7 @@ func (m *Machine) scaleCheck(id core.PathID) {
 	a := core.Action{Kind: core.ActionScale, Spec: id, Pod: spec.IsPod(), Version: spec.SpecVersion()}
 	v := m.view(a, nil)
 	dec := deployments.ScaleCheck(spec.InstanceCount(), v)
-	for _, victim := range dec.Stop {
-		if !m.room() {
-			m.touch(id)
-			return
-		}
-		if i, ok := m.st.Instance(victim); ok {
-			m.stop(i, "OverCapacity", false)
-		}
-	}
-	if dec.Start > 0 {
+	if m.stopAll(id, dec.Stop, "OverCapacity", false) && dec.Start > 0 {
 		m.schedule(spec, dec.Start)
 	}
 }
