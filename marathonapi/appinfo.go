@@ -47,8 +47,15 @@ func (r *request) readEmbeds(e embeds) embeds {
 	return e
 }
 
-// app encodes an AppInfo: the definition and what is embedded.
+// app writes an AppInfo: the definition and what is embedded.
 func (s *Server) app(e *encoder, snap *state.Snapshot, a *core.App, m embeds) {
+	if !s.appInfos.text(e, snap, infoKey{a, m.form()}, func() { s.encodeApp(e, snap, a, m) }) {
+		s.encodeApp(e, snap, a, m)
+	}
+	e.spill()
+}
+
+func (s *Server) encodeApp(e *encoder, snap *state.Snapshot, a *core.App, m embeds) {
 	head, err := s.appHeads.of(a)
 	if err != nil {
 		e.err = err
@@ -91,7 +98,6 @@ func (s *Server) app(e *encoder, snap *state.Snapshot, a *core.App, m embeds) {
 		e.json(statsOf(snap, a, core.At(s.now())))
 	}
 	e.raw("}")
-	e.spill()
 }
 
 func (e *encoder) counts(c state.Counts) {

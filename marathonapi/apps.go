@@ -1,23 +1,13 @@
 package marathonapi
 
 import (
-	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"stadion/core"
+	"stadion/core/state"
 )
-
-// apps iterates over the apps below a group.
-func apps(tree core.Tree, group core.PathID) iter.Seq[*core.App] {
-	return func(yield func(*core.App) bool) {
-		for spec := range tree.SpecsBelow(group) {
-			if a, ok := spec.(*core.App); ok && !yield(a) {
-				return
-			}
-		}
-	}
-}
 
 // theApp finds the app of the path; missing ones are a 404 of the endpoint.
 func (r *request) theApp() (*core.App, error) {
@@ -55,6 +45,17 @@ func (f *appFilter) matches(a *core.App) bool {
 	return f.label.matches(a.Labels)
 }
 
+// none: every app matches.
+func (f *appFilter) none() bool { return f.id == "" && !f.byCmd && len(f.label) == 0 }
+
+// apps writes AppInfos, separated by commas.
+func (s *Server) apps(e *encoder, snap *state.Snapshot, list []shownApp, m embeds, first *bool) {
+	s.list(e, snap, list, m.form(), first, func(a *core.App, first *bool) {
+		e.comma(first)
+		s.app(e, snap, a, m)
+	})
+}
+
 func (s *Server) listApps(r *request) error {
 	filter, err := r.appFilter()
 	if err != nil {
@@ -67,12 +68,11 @@ func (s *Server) listApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw(`{"apps":[`)
 		first := true
-		for a := range apps(r.snap, core.Root) {
-			if e.err == nil && filter.matches(a) {
-				e.comma(&first)
-				s.app(e, r.snap, a, m)
-			}
+		list := shownApps(r.snap, core.Root)
+		if !filter.none() {
+			list = slices.DeleteFunc(list, func(a shownApp) bool { return !filter.matches(a.app) })
 		}
+		s.apps(e, r.snap, list, m, &first)
 		e.raw("]}")
 	})
 }
@@ -106,10 +106,7 @@ func (s *Server) wildcardApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw(`{"*":[`)
 		first := true
-		for a := range apps(r.snap, id) {
-			e.comma(&first)
-			s.app(e, r.snap, a, m)
-		}
+		s.apps(e, r.snap, shownApps(r.snap, id), m, &first)
 		e.raw("]}")
 	})
 }

@@ -21,7 +21,7 @@ func (s *sink) Write(b []byte) (int, error) { s.n += len(b); return len(b), nil 
 // writes the same bytes.
 func BenchmarkList(b *testing.B) {
 	s, _ := stillServer(filled(5000, 10))
-	for _, path := range []string{"/v2/apps", "/v2/apps?embed=apps.tasks"} {
+	for _, path := range []string{"/v2/apps", "/v2/apps?embed=apps.tasks", "/v2/tasks", "/v2/groups?embed=group.groups&embed=group.apps"} {
 		body := get(s, "GET", path).Body.Bytes()
 		plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", typeJSON)
@@ -33,7 +33,7 @@ func BenchmarkList(b *testing.B) {
 			name string
 			h    http.Handler
 		}{{"server", s.Handler()}, {"plain", plain}} {
-			b.Run(fmt.Sprintf("%s/%s", path[len("/v2/apps"):], side.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%s", path[len("/v2/"):], side.name), func(b *testing.B) {
 				web := httptest.NewServer(side.h)
 				defer web.Close()
 				b.SetBytes(int64(len(body)))

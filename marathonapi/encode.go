@@ -25,6 +25,7 @@ type encoder struct {
 	b       []byte
 	out     io.Writer
 	err     error
+	hold    int // above 0: gather all, whatever its length, because the text is to be kept
 	seconds [64]second
 }
 
@@ -41,7 +42,7 @@ func (r *request) stream(write func(*encoder)) error {
 	e := encoders.Get().(*encoder)
 	defer func() {
 		if cap(e.b) <= keptBuffer {
-			e.b, e.out, e.err = e.b[:0], nil, nil
+			e.b, e.out, e.err, e.hold = e.b[:0], nil, nil, 0
 			encoders.Put(e)
 		}
 	}()
@@ -58,7 +59,7 @@ func (r *request) stream(write func(*encoder)) error {
 
 // spill writes the buffer once it is large.
 func (e *encoder) spill() {
-	if len(e.b) >= spillAt {
+	if len(e.b) >= spillAt && e.hold == 0 {
 		e.flush()
 	}
 }

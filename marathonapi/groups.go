@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/deployments"
 )
 
@@ -32,26 +33,34 @@ func (s *Server) getGroup(r *request) error {
 }
 
 func (s *Server) groupAnswer(r *request, tree core.Tree, g core.Group, m embeds) error {
-	t := nodesBelow(tree, g.ID)
+	t := nodesBelow(r.snap, tree, g.ID)
 	return r.stream(func(e *encoder) { s.group(e, r, tree, g, m, t) })
 }
 
 // nodes is a part of the tree by parent, so that a group is written in one pass.
 type nodes struct {
-	apps   map[core.PathID][]*core.App
+	apps   map[core.PathID][]shownApp
 	pods   map[core.PathID][]*core.Pod
 	groups map[core.PathID][]core.Group
 }
 
-func nodesBelow(tree core.Tree, id core.PathID) *nodes {
-	n := &nodes{apps: map[core.PathID][]*core.App{}, pods: map[core.PathID][]*core.Pod{}, groups: map[core.PathID][]core.Group{}}
-	for spec := range tree.SpecsBelow(id) {
+func nodesBelow(snap *state.Snapshot, tree core.Tree, id core.PathID) *nodes {
+	n := &nodes{apps: map[core.PathID][]shownApp{}, pods: map[core.PathID][]*core.Pod{}, groups: map[core.PathID][]core.Group{}}
+	add := func(spec core.RunSpec, revision uint64) bool {
 		p := spec.SpecID().Parent()
 		switch v := spec.(type) {
 		case *core.App:
-			n.apps[p] = append(n.apps[p], v)
+			n.apps[p] = append(n.apps[p], shownApp{v, revision})
 		case *core.Pod:
 			n.pods[p] = append(n.pods[p], v)
+		}
+		return true
+	}
+	if tree == core.Tree(snap) {
+		snap.SpecsTouched(id)(add)
+	} else {
+		for spec := range tree.SpecsBelow(id) {
+			add(spec, 0)
 		}
 	}
 	for g := range tree.GroupsBelow(id) {
@@ -67,10 +76,7 @@ func (s *Server) group(e *encoder, r *request, tree core.Tree, g core.Group, m e
 	e.raw(`,"apps":[`)
 	first := true
 	if m.apps {
-		for _, a := range n.apps[g.ID] {
-			e.comma(&first)
-			s.app(e, r.snap, a, m)
-		}
+		s.apps(e, r.snap, n.apps[g.ID], m, &first)
 	}
 	e.raw(`],"pods":[`)
 	first = true
@@ -116,10 +122,7 @@ func (s *Server) groupApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw("[")
 		first := true
-		for a := range apps(r.snap, id) {
-			e.comma(&first)
-			s.app(e, r.snap, a, m)
-		}
+		s.apps(e, r.snap, shownApps(r.snap, id), m, &first)
 		e.raw("]")
 	})
 }

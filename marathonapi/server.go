@@ -26,7 +26,10 @@ const (
 	maxFragments         = 20000    // cached definitions, and apps as lists show them, per generation
 	maxTails             = 100000   // cached tasks per generation
 	maxFragmentBytes     = 32 << 20 // bytes of the caches of definitions and of tasks, each per generation
-	maxInfoBytes         = 64 << 20 // bytes of the cache of apps as lists show them, per generation
+	maxInfoBytes         = 48 << 20 // bytes of the caches of apps and of runs of lists, each per generation
+	pageApps             = 256      // most apps in one kept run of a list
+	pageBytes            = 256 << 10
+	wholeAt              = 32 << 10 // a kept run of this length is written as it is
 	maxInfoInstances     = 500      // an app with more instances is not cached as a whole
 	keepAlive            = 10 * time.Second
 	streamWriteTimeout   = 30 * time.Second // a stream that takes nothing for this long is cut
@@ -107,6 +110,7 @@ type Server struct {
 	appHeads  *fragments[core.App]
 	taskTails *fragments[core.Instance]
 	appInfos  *infos
+	pages     *pages
 	hub       *hub
 	stats     httpStats
 	inflight  atomic.Int64
@@ -133,6 +137,7 @@ func New(cfg Config, deps Deps) *Server {
 	s.appHeads = newFragments(maxFragments, maxFragmentBytes, appHead)
 	s.taskTails = newFragments(maxTails, maxFragmentBytes, taskTail)
 	s.appInfos = newInfos(maxFragments, maxInfoBytes)
+	s.pages = newPages(maxInfoBytes, pageApps)
 	s.hub = newHub(EventRing, cfg.MaxStreams)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

@@ -3,7 +3,6 @@ package marathonapi
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ import (
 )
 
 // tasksAnswer streams the tasks of apps, as JSON or in the plain form.
-func (s *Server) tasksAnswer(r *request, list iter.Seq[*core.App], keep func(*core.Task) bool, servicePorts bool) error {
+func (s *Server) tasksAnswer(r *request, list []shownApp, keep func(*core.Task) bool, servicePorts bool) error {
 	if r.produces == typeText {
 		return r.plainTasks(list)
 	}
@@ -24,17 +23,52 @@ func (s *Server) tasksAnswer(r *request, list iter.Seq[*core.App], keep func(*co
 	return r.stream(func(e *encoder) {
 		e.raw(`{"tasks":[`)
 		first := true
-		for a := range list {
-			for i := range r.snap.InstancesOf(a.ID) {
-				if !listed(i) || keep != nil && !keep(&i.Tasks[0]) {
-					continue
-				}
-				e.tasksOf(r.snap, i, &first, taskForm{spec: a, servicePorts: servicePorts})
-				e.spill()
+		form := formTaskList
+		task := taskForm{servicePorts: servicePorts}
+		if servicePorts {
+			form |= formServicePorts
+		} else {
+			task.tails = s.taskTails
+		}
+		one := func(a *core.App, first *bool) {
+			task := task
+			task.spec = a
+			e.tasksOfApp(r.snap, a, first, keep, task)
+		}
+		if keep != nil {
+			for _, a := range list {
+				one(a.app, &first)
 			}
+		} else {
+			s.list(e, r.snap, list, form, &first, func(a *core.App, first *bool) { s.keptTasks(e, r.snap, infoKey{a, form}, first, one) })
 		}
 		e.raw("]}")
 	})
+}
+
+// keptTasks writes the tasks of an app through the cache, where each has a comma before it.
+func (s *Server) keptTasks(e *encoder, snap *state.Snapshot, k infoKey, first *bool, one func(*core.App, *bool)) {
+	begin := len(e.b)
+	kept := s.appInfos.text(e, snap, k, func() {
+		inner := false
+		one(k.app, &inner)
+	})
+	if !kept {
+		one(k.app, first)
+	} else if *first && len(e.b) > begin {
+		e.b, *first = slices.Delete(e.b, begin, begin+1), false
+	}
+	e.spill()
+}
+
+// tasksOfApp encodes the tasks of an app that are shown and wanted.
+func (e *encoder) tasksOfApp(snap *state.Snapshot, a *core.App, first *bool, keep func(*core.Task) bool, form taskForm) {
+	for i := range snap.InstancesOf(a.ID) {
+		if listed(i) && (keep == nil || keep(&i.Tasks[0])) {
+			e.tasksOf(snap, i, first, form)
+			e.spill()
+		}
+	}
 }
 
 func (s *Server) allTasks(r *request) error {
@@ -53,7 +87,7 @@ func (s *Server) allTasks(r *request) error {
 	if len(want) > 0 {
 		keep = func(t *core.Task) bool { return want[taskState(t)] }
 	}
-	return s.tasksAnswer(r, apps(r.snap, core.Root), keep, true)
+	return s.tasksAnswer(r, shownApps(r.snap, core.Root), keep, true)
 }
 
 func (s *Server) appTasks(r *request) error {
@@ -61,7 +95,7 @@ func (s *Server) appTasks(r *request) error {
 	if err != nil {
 		return err
 	}
-	return s.tasksAnswer(r, slices.Values([]*core.App{a}), nil, false)
+	return s.tasksAnswer(r, []shownApp{{app: a}}, nil, false)
 }
 
 func (s *Server) groupTasks(r *request) error {
@@ -69,11 +103,11 @@ func (s *Server) groupTasks(r *request) error {
 	if _, ok := r.snap.Group(id); !ok {
 		return missing("Group", id)
 	}
-	return s.tasksAnswer(r, apps(r.snap, id), nil, false)
+	return s.tasksAnswer(r, shownApps(r.snap, id), nil, false)
 }
 
 // plainTasks is the text form of 1.9: a line per app and service port with the addresses of running tasks (5.3).
-func (r *request) plainTasks(list iter.Seq[*core.App]) error {
+func (r *request) plainTasks(list []shownApp) error {
 	var networks []string
 	for _, n := range r.QueryParams()["containerNetworks"] {
 		networks = append(networks, strings.Split(n, ",")...)
@@ -81,8 +115,8 @@ func (r *request) plainTasks(list iter.Seq[*core.App]) error {
 	h := r.Response().Header()
 	h.Set("Content-Type", typeText)
 	e := &encoder{out: r.Response()}
-	for a := range list {
-		r.plainApp(e, a, networks)
+	for _, a := range list {
+		r.plainApp(e, a.app, networks)
 		e.spill()
 	}
 	e.flush()

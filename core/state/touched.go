@@ -1,6 +1,10 @@
 package state
 
-import "stadion/core"
+import (
+	"iter"
+
+	"stadion/core"
+)
 
 // Touched is the revision of everything that readers see of one spec: its definition, instances, health, readiness,
 // counters, last failure and the deployment that holds it. It moves whenever any of that does and never comes back
@@ -32,4 +36,24 @@ func (s *State) revise() {
 		}
 	}
 	clear(s.moved)
+}
+
+// SpecsTouched is SpecsBelow with the revision of each, for little more than the walk itself.
+func (v *View) SpecsTouched(group core.PathID) iter.Seq2[core.RunSpec, uint64] {
+	return func(yield func(core.RunSpec, uint64) bool) {
+		at := v.touched.Iter()
+		more := at.Seek(core.PathID(below(group)))
+		for id, spec := range prefixed(&v.specs, below(group)) {
+			for more && at.Key() < id {
+				more = at.Next()
+			}
+			revision := uint64(0)
+			if more && at.Key() == id {
+				revision = at.Value()
+			}
+			if !yield(spec, revision) {
+				return
+			}
+		}
+	}
 }

@@ -75,6 +75,11 @@ func TestTouched(t *testing.T) {
 					t.Fatalf("%s: revision %d came back", id, is)
 				}
 			}
+			for spec, revision := range after.SpecsTouched("/a") {
+				if id := spec.SpecID(); revision != after.Touched(id) || !id.Below("/a") {
+					t.Fatalf("%s: revision %d in the walk, %d alone", id, revision, after.Touched(id))
+				}
+			}
 			for _, id := range specs {
 				past[before.Touched(id)] = true
 			}
