@@ -1,6 +1,10 @@
 package machine
 
 import (
+	"slices"
+	"testing"
+	"time"
+
 	"stadion/core"
 	"stadion/offers"
 )
@@ -47,4 +51,228 @@ func (r *rig) resident(text string) core.InstanceID {
 	r.give(r.dbOffer("a", id))
 	r.status(id, "TASK_RUNNING")
 	return id
+}
+
+const db = `{"id":"/db",` + volume + `}`
+
+// freed counts the operations of a batch that free reservations.
+func freed(b *Batch) (destroyed, unreserved int) {
+	for _, a := range calls[offers.Accept](b) {
+		for _, op := range a.Operations {
+			destroyed += len(op.Destroy)
+			unreserved += len(op.Unreserve)
+		}
+	}
+	return destroyed, unreserved
+}
+
+// TestResidentLife is behaviour 5.6: reserve, launch on the reservation, stop and keep it, wake on it again with the same id.
+func TestResidentLife(t *testing.T) {
+	r := newRig(t)
+	r.put(db)
+	id := r.ids("/db")[0]
+	b := r.give(r.dbOffer("a"))
+	i := r.get(id)
+	if i.Condition != core.Scheduled || i.Reservation == nil || !i.Reservation.New || i.Agent.Host != "a" || len(launches(b)) > 0 {
+		t.Fatalf("reserved: %+v", i)
+	}
+	if acc := calls[offers.Accept](b); len(acc) != 1 || acc[0].Operations[0].Reserve == nil || acc[0].Operations[1].Create == nil {
+		t.Errorf("%+v", acc)
+	}
+	if b = r.give(r.dbOffer("b")); len(calls[offers.Accept](b)) > 0 {
+		t.Error("it takes more than its own reservation")
+	}
+	if s := r.m.st.Stats("/db"); s == nil || s.Funnel[offers.NoCorrespondingReservationFound] != 1 {
+		r.wait(2 * time.Second)
+		if s = r.m.st.Stats("/db"); s == nil || s.Funnel[offers.NoCorrespondingReservationFound] != 1 {
+			t.Errorf("%+v", s)
+		}
+	}
+	if b = r.give(r.dbOffer("a", id)); !slices.Equal(launches(b), []core.TaskID{id.Task("_app", 1)}) {
+		t.Fatalf("launched %v", launches(b))
+	}
+	r.status(id, "TASK_RUNNING")
+	r.force(`{"id":"/db","instances":0,` + volume + `}`)
+	r.status(id, "TASK_KILLED")
+	if d, u := freed(r.give(r.dbOffer("a", id))); d+u > 0 {
+		t.Fatal("a stopped one lost its volume")
+	}
+	r.wait(time.Hour)
+	r.crash()
+	r.force(db)
+	if ids := r.ids("/db"); !slices.Equal(ids, []core.InstanceID{id}) || !r.get(id).Scheduled() {
+		t.Fatalf("not woken: %v", ids)
+	}
+	if b = r.give(r.dbOffer("a", id)); !slices.Equal(launches(b), []core.TaskID{id.Task("_app", 2)}) {
+		t.Errorf("launched %v", launches(b))
+	}
+}
+
+// TestResidentsFindTheirAgents: each goes back to its own volume, whichever waits first (5.6.1, D-40: before all others).
+func TestResidentsFindTheirAgents(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Offers.MaxInstancesPerOffer = 1 })
+	two := `{"id":"/db","instances":2,"backoffSeconds":0,` + volume + `}`
+	r.put(two)
+	for _, a := range []string{"a", "b"} {
+		r.give(r.dbOffer(a))
+	}
+	ids := r.ids("/db")
+	on := map[string]core.InstanceID{}
+	for _, id := range ids {
+		on[r.get(id).Agent.Host] = id
+	}
+	if len(on) != 2 {
+		t.Fatalf("%v", on)
+	}
+	r.put(`{"id":"/aaa","role":"db","instances":3}`)
+	for _, a := range []string{"b", "a"} {
+		if got := launches(r.give(r.dbOffer(a, on[a]))); !slices.Equal(got, []core.TaskID{on[a].Task("_app", 1)}) {
+			t.Errorf("%s: launched %v", a, got)
+		}
+	}
+}
+
+// TestReservationTimeout is behaviour 5.6: a reservation that is not used in time is given up, replaced, and freed by
+// the next offer (5.7); also after a failover.
+func TestReservationTimeout(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		r := newRig(t)
+		r.put(db)
+		id := r.ids("/db")[0]
+		r.give(r.dbOffer("a"))
+		offer := r.dbOffer("a", id)
+		r.wait(19 * time.Second)
+		if r.gone(id) {
+			t.Fatal("too early")
+		}
+		if crash {
+			r.crash()
+		}
+		r.wait(2 * time.Second)
+		if !r.gone(id) || len(r.ids("/db")) != 1 {
+			t.Fatalf("crash %v: kept", crash)
+		}
+		if d, u := freed(r.give(offer)); d != 1 || u != 3 {
+			t.Errorf("%d destroyed, %d unreserved", d, u)
+		}
+	}
+	r := newRig(t) // one that runs keeps it, even while it is being killed for good
+	id := r.resident(db)
+	r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true})
+	if r.wait(30 * time.Second); r.gone(id) {
+		t.Error("a live task lost its record")
+	}
+}
+
+// TestResidentWipe is behaviour 7.11 and 5.7: decommissioned, killed, answered when dead; reservation freed by an offer.
+func TestResidentWipe(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	offer := r.dbOffer("a", id)
+	if _, _, b := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true}); len(kills(b)) != 1 || len(b.Replies) > 0 {
+		t.Fatalf("%+v", b)
+	}
+	b := r.status(id, "TASK_KILLED")
+	if len(b.Replies) != 1 || r.get(id).Goal != core.GoalDecommissioned || len(calls[offers.Revive](b)) == 0 { // offers are wanted to free it
+		t.Errorf("%+v", b)
+	}
+	r.crash()
+	if d, u := freed(r.give(offer)); d != 1 || u != 3 || !r.gone(id) {
+		t.Errorf("%d destroyed, %d unreserved", d, u)
+	}
+}
+
+// TestRemovedResident: the deletion of a resident app does not wait for its reservations (2.6).
+func TestRemovedResident(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	offer := r.dbOffer("a", id)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	if b := r.status(id, "TASK_KILLED"); !tells(b, "deployment_success") {
+		t.Errorf("%v", told(b))
+	}
+	if d, u := freed(r.give(offer)); d != 1 || u != 3 || !r.gone(id) {
+		t.Errorf("%d destroyed, %d unreserved", d, u)
+	}
+}
+
+// TestGoneByOperator is behaviour 5.6 and D-48: the agent is gone for good, so the reservation is abandoned and the
+// instance may run anywhere.
+func TestGoneByOperator(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.status(id, "TASK_UNREACHABLE")
+	r.status(id, "TASK_GONE_BY_OPERATOR")
+	if i := r.get(id); i.Reservation != nil || i.Agent != nil || i.Condition != core.Scheduled {
+		t.Fatalf("%+v", i)
+	}
+	r.wait(2 * time.Second)
+	r.give(r.dbOffer("b"))
+	if i := r.get(id); i.Reservation == nil || i.Agent.Host != "b" {
+		t.Errorf("%+v", i)
+	}
+	if got := launches(r.give(r.dbOffer("b", id))); !slices.Equal(got, []core.TaskID{id.Task("_app", 2)}) {
+		t.Errorf("launched %v", got)
+	}
+}
+
+// TestResidentUpgrade: the old one stops first and the same instance runs the new version on its volume (3.2, D-62).
+func TestResidentUpgrade(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	res, b := r.put(`{"id":"/db","cmd":"new",` + volume + `}`)
+	if len(kills(b)) != 1 {
+		t.Fatalf("kills %v", kills(b))
+	}
+	r.status(id, "TASK_KILLED")
+	if ids := r.ids("/db"); !slices.Equal(ids, []core.InstanceID{id}) {
+		t.Fatalf("%v", ids)
+	}
+	r.give(r.dbOffer("a", id))
+	if i := r.get(id); i.Version != res.Version || i.Incarnation != 2 {
+		t.Fatalf("%+v", i)
+	}
+	if _, err, _ := r.request(CancelDeployment{ID: res.Deployment}); err != nil { // and back again
+		t.Fatal(err)
+	}
+	r.status(id, "TASK_KILLED")
+	r.give(r.dbOffer("a", id))
+	if b := r.status(id, "TASK_RUNNING"); !tells(b, "deployment_success") || len(r.ids("/db")) != 1 || r.get(id).Reservation == nil {
+		t.Errorf("%v, %v", told(b), r.ids("/db"))
+	}
+}
+
+// TestReservedCounts is D-34: an instance that only holds a reservation counts for constraints.
+func TestReservedCounts(t *testing.T) {
+	r := newRig(t)
+	r.put(`{"id":"/db","instances":2,"constraints":[["hostname","UNIQUE"]],` + volume + `}`)
+	r.give(r.dbOffer("a"))
+	r.give(r.dbOffer("a"))
+	n := 0
+	for _, id := range r.ids("/db") {
+		if r.get(id).Reservation != nil {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d reservations on one agent", n)
+	}
+}
+
+// TestFrozenRole is behaviour 5.9: an instance keeps its role; both roles are asked for.
+func TestFrozenRole(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.status(id, "TASK_KILLED")
+	other := testApp(t, `{"id":"/db","instances":2,`+volume+`}`)
+	other.Role = "new"
+	_, b := r.change(core.Change{Put: []core.RunSpec{other}, Force: true})
+	if r.get(id).Role != "db" {
+		t.Errorf("role %s", r.get(id).Role)
+	}
+	for _, role := range []string{"db", "new"} {
+		if !r.m.wants(role) {
+			t.Errorf("offers of %s are not wanted: %+v", role, b.Calls)
+		}
+	}
 }
