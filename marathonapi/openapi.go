@@ -197,7 +197,7 @@ var bodyOf = map[string]object{
 var successOf = map[string][]int{
 	"POST /v2/apps": {201}, "PUT /v2/apps/{id+}": {200, 201}, "POST /v2/groups": {201}, "POST /v2/groups/{id+}": {201}, "PUT /v2/groups/{id+}": {200, 201},
 	"POST /v2/pods": {201}, "DELETE /v2/pods/{id+}": {202}, "DELETE /v2/deployments/{id}": {200, 202}, "DELETE /v2/queue/{id+}/delay": {204},
-	"GET /": {302}, "GET /ui": {302}, "GET /help": {302}, "GET /ping": {200, 204},
+	"GET /": {302}, "GET /ui": {200, 302}, "GET /help": {302}, "GET /ping": {200, 204},
 }
 
 func ref(name string) object   { return object{"$ref": "#/components/schemas/" + name} }

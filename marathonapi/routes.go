@@ -36,9 +36,9 @@ func Routes() []Route {
 
 var systemRoutes = []Route{
 	{Method: "GET", Pattern: "/", Section: "3.1", Summary: "redirect to the web UI", handle: redirectTo("/ui/")},
-	{Method: "GET", Pattern: "/ui", Section: "3.1", Summary: "redirect to the web UI", handle: redirectTo("/ui/")},
+	{Method: "GET", Pattern: "/ui", Section: "3.1", Summary: "/ui redirects to the web UI, /ui/", handle: (*Server).uiRoot},
 	{Method: "GET", Pattern: "/help", Section: "3.1", Summary: "redirect to the API console", handle: redirectTo("api-console/index.html")},
-	{Method: "GET", Pattern: "/ui/{file+}", Section: "3.1", Summary: "web UI", handle: (*Server).static},
+	{Method: "GET", Pattern: "/ui/{file+}", Section: "3.1", Summary: "web UI", handle: (*Server).uiFile},
 	{Method: "GET", Pattern: "/api-console/{file+}", Section: "3.1", Summary: "API console", handle: (*Server).static},
 	{Method: "GET", Pattern: "/public/{file+}", Section: "3.1", Summary: "descriptions of the API", handle: (*Server).static},
 	{Method: "GET", Pattern: "/ping", Section: "3.2", Summary: "is a leader there", handle: (*Server).ping},

@@ -83,7 +83,7 @@ type Config struct {
 	Flags         map[string]any // values of the command line flags by name, for /v2/info and /config
 	MetricsPrefix string         // --metrics_name_prefix; empty: marathon
 	NoPrometheus  bool           // --disable_metrics_prometheus
-	UI            http.Handler   // serves /ui/, /api-console/ and /public/; nil: 404
+	UI            http.Handler   // serves /ui/, /api-console/ and /public/; nil: a built-in page at /ui/ and 404
 }
 
 // Deps are the parts the server talks to. Loop and Leadership are required.

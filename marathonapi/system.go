@@ -23,14 +23,6 @@ func redirectTo(target string) func(*Server, *request) error {
 	}
 }
 
-func (s *Server) static(r *request) error {
-	if s.cfg.UI == nil {
-		return notFound("URI not found")
-	}
-	s.cfg.UI.ServeHTTP(r.Response(), r.Request())
-	return nil
-}
-
 // ping answers in the form the client asks for; plain by default, because load balancers compare the body (3.2).
 func (s *Server) ping(r *request) error {
 	switch negotiate(r.Request().Header.Values("Accept"), []string{typeText, typeHTML, typeJSON}) {
