@@ -24,11 +24,12 @@ func (a *agenda) Push(x any)   { *a = append(*a, x.(happening)) }
 func (a *agenda) Pop() any {
 	old := *a
 	x := old[len(old)-1]
+	old[len(old)-1] = happening{}
 	*a = old[:len(old)-1]
 	return x
 }
 
-// clock is virtual time.
+// clock is virtual time, as nobody in the world can read it: each server has a clock of its own.
 type clock struct {
 	now  core.Timestamp
 	todo agenda
@@ -51,4 +52,14 @@ func (c *clock) next(end core.Timestamp) bool {
 	c.now = max(c.now, h.at)
 	h.do()
 	return true
+}
+
+// lane keeps what travels on one connection in order: nothing arrives before what was sent earlier.
+type lane struct{ last core.Timestamp }
+
+// send plans an arrival after so many milliseconds, or later if something is still on its way.
+func (l *lane) send(c *clock, ms int64, do func()) {
+	at := max(l.last, c.now+core.Timestamp(ms))
+	l.last = at
+	c.after(int64(at-c.now), do)
 }

@@ -2,141 +2,236 @@ package simulation
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"stadion/core"
 	"stadion/offers"
 )
 
-// Task is a task as its agent knows it: the truth that the server's view is judged by.
-type Task struct {
-	ID      core.TaskID
-	App     core.PathID
-	Version string // MARATHON_APP_VERSION of its environment
-	Agent   string
-	State   string
-	Launch  core.Timestamp
-	End     core.Timestamp
-	used    []offers.Resource
-	pending []string // states not yet acknowledged; the first is in flight
+// stream is one subscription. What travels on it keeps its order: events, calls and, on a connection of their own,
+// acknowledgements.
+type stream struct {
+	l      *life
+	broken bool // nothing passes any more
+	deaf   bool // events do not pass any more
+	events lane
+	calls  lane
+	acks   lane
+	offers map[string]*offered
 }
 
-// Alive: the process runs.
-func (t *Task) Alive() bool { return t.End == 0 }
-
-type agent struct {
-	info  *core.AgentInfo
-	total []offers.Resource
-	lost  bool
-	offer string // outstanding offer
-	quiet core.Timestamp
+// offered is an offer that the framework got.
+type offered struct {
+	agent     *agent
+	at        core.Timestamp
+	resources []offers.Resource
+	state     string // empty while it is open
 }
 
-// master is a Mesos master with its agents.
+// master is a Mesos master, or the one that follows it.
 type master struct {
-	w       *World
-	agents  []*agent
-	tasks   map[core.TaskID]*Task
-	ever    map[core.TaskID]int // launches per id (I4)
-	offers  map[string]*agent
-	stream  int // the present stream; 0: nobody is subscribed
-	quiet   bool
-	serial  int
-	accepts int
+	w      *World
+	agents []*agent
+	hosts  int
+	tasks  map[core.TaskID]*Task
+	ever   map[core.TaskID]bool
+	now    *stream // of the subscribed framework, nil without
+	down   bool
+	roles  map[string]bool // subscribed roles: true when offers are wanted
+	serial int
 }
 
 func newMaster(w *World, n int) *master {
-	m := &master{w: w, tasks: map[core.TaskID]*Task{}, ever: map[core.TaskID]int{}, offers: map[string]*agent{}}
-	for k := range n {
-		id := fmt.Sprintf("S%d", k)
-		m.agents = append(m.agents, &agent{info: &core.AgentInfo{ID: id, Host: "host-" + id}, total: []offers.Resource{
-			{Name: "cpus", Value: 32}, {Name: "mem", Value: 16384}, {Name: "disk", Value: 10000},
-			{Name: "ports", Type: offers.Ranges, Ranges: []offers.Range{{Begin: 31000, End: 31999}}}}})
+	m := &master{w: w, tasks: map[core.TaskID]*Task{}, ever: map[core.TaskID]bool{}, roles: map[string]bool{}}
+	for range n {
+		m.addAgent()
 	}
 	w.clock.after(1000, m.allocate)
 	return m
 }
 
-// tell sends an event on a stream; it arrives only if the stream still is the present one.
-func (m *master) tell(stream int, ev offers.Event) {
-	m.w.stream(stream, ev)
+// tell sends an event on the present stream; it arrives if the stream lasts so long.
+func (m *master) tell(ev offers.Event) {
+	if m.now != nil {
+		m.say(m.now, ev)
+	}
 }
 
-func (m *master) subscribe(stream int) {
-	m.stream, m.quiet = stream, false
-	clear(m.offers)
-	for _, a := range m.agents {
-		a.offer, a.quiet = "", 0
+func (m *master) say(s *stream, ev offers.Event) {
+	s.events.send(&m.w.clock, 1+m.w.rnd.Int64N(3), func() {
+		if !s.broken && !s.deaf {
+			if u, ok := ev.(offers.StatusUpdate); ok && m.w.opt.Trace {
+				m.w.note("update %s %s %s %s health %d", u.TaskID, u.State, u.Reason, u.UUID, u.Healthy)
+			}
+			s.l.run(func() { s.l.hear(s, ev) })
+		}
+	})
+}
+
+// subscribe gives a process the stream; who had it before is told to go, if that still reaches him.
+func (m *master) subscribe(l *life) bool {
+	if m.down {
+		return false
 	}
-	m.tell(stream, offers.Subscribed{FrameworkID: "fw", MasterURL: "http://master"})
-	for _, id := range slices.Sorted(maps.Keys(m.tasks)) {
-		if t := m.tasks[id]; len(t.pending) > 0 {
-			m.send(t)
+	if old := m.now; old != nil {
+		if m.w.rnd.IntN(4) > 0 {
+			m.say(old, offers.FatalError{Message: "Framework failed over", ExitCode: 106})
+		} else {
+			old.deaf = true // it learns of it when it calls
 		}
 	}
+	s := &stream{l: l, offers: map[string]*offered{}}
+	m.now, l.stream = s, s
+	clear(m.roles)
+	m.roles["*"] = true
+	for _, a := range m.agents {
+		a.offer, a.quiet = nil, 0
+	}
+	m.w.note("life %d is subscribed", l.number)
+	m.tell(offers.Subscribed{FrameworkID: "fw", MasterURL: "http://master"})
+	for _, a := range m.agents {
+		for _, t := range a.tasks {
+			m.flush(t)
+		}
+	}
+	return true
 }
 
-func (m *master) gone() {
-	m.stream = 0
-	clear(m.offers)
-	for _, a := range m.agents {
-		a.offer = ""
+// lose breaks a connection; the process finds out after a while.
+func (m *master) lose(s *stream) {
+	s.broken = true
+	if m.now == s {
+		m.now = nil
+	}
+	m.w.clock.after(m.w.rnd.Int64N(5000), func() {
+		s.l.run(func() { s.l.hear(s, offers.Disconnected{Reason: "broken"}) })
+	})
+}
+
+// hangUp is the end of the process at the other end.
+func (m *master) hangUp(s *stream) {
+	s.broken = true
+	if m.now == s {
+		m.now = nil
 	}
 }
 
-// allocate offers what is free, once a second.
+// breakStream is a broken connection (D-25).
+func (m *master) breakStream() {
+	if m.now != nil {
+		m.w.note("the stream breaks")
+		m.lose(m.now)
+	}
+}
+
+// failOver replaces the master; agents come back to the new one bit by bit (F15).
+func (m *master) failOver() {
+	m.w.note("the master fails over")
+	if m.now != nil {
+		m.lose(m.now)
+	}
+	m.down = true
+	m.w.clock.after(1000+m.w.rnd.Int64N(5000), func() { m.down = false })
+	for _, a := range m.agents {
+		a.offer = nil
+		if a.gone {
+			continue
+		}
+		a.recovering = true
+		m.w.clock.after(1000+m.w.rnd.Int64N(60000), func() { m.reregister(a) })
+	}
+}
+
+// allocate offers what is free, each agent to one of the roles that want offers, once a second.
 func (m *master) allocate() {
 	m.w.clock.after(1000, m.allocate)
-	if m.stream == 0 || m.quiet {
+	var wanting []string
+	for _, r := range []string{"*", "db"} {
+		if m.roles[r] {
+			wanting = append(wanting, r)
+		}
+	}
+	if m.now == nil || len(wanting) == 0 {
 		return
 	}
 	var list []offers.Offer
 	for _, a := range m.agents {
-		if a.lost || a.offer != "" || m.w.clock.now < a.quiet {
+		if !a.reachable() || a.lost || a.offer != nil || m.w.clock.now < a.quiet {
 			continue
 		}
-		left := m.free(a)
+		role := wanting[m.w.rnd.IntN(len(wanting))]
+		var left []offers.Resource
+		for _, r := range a.free() {
+			if r.Role() == "*" || r.Role() == role {
+				left = append(left, r)
+			}
+		}
 		if len(left) == 0 {
 			continue
 		}
 		m.serial++
-		a.offer = fmt.Sprintf("O%d", m.serial)
-		m.offers[a.offer] = a
-		list = append(list, offers.Offer{ID: a.offer, FrameworkID: "fw", Agent: a.info, Role: "*", Resources: left})
+		id := fmt.Sprintf("O%d", m.serial)
+		a.offer = &offered{agent: a, at: m.w.clock.now, resources: left}
+		m.now.offers[id] = a.offer
+		list = append(list, offers.Offer{ID: id, FrameworkID: "fw", Agent: a.info, Role: role, Resources: left})
 	}
 	if len(list) > 0 {
-		m.tell(m.stream, offers.Received{Offers: list})
+		m.tell(offers.Received{Offers: list})
 	}
 }
 
-// free is what an agent's tasks leave. Resources of an ended task come back with the acknowledgement of its end.
-func (m *master) free(a *agent) []offers.Resource {
-	left := a.total
-	for _, id := range slices.Sorted(maps.Keys(m.tasks)) {
-		if t := m.tasks[id]; t.Agent == a.info.ID && (t.Alive() || len(t.pending) > 0) {
-			left = offers.Subtract(left, t.used)
+// rescind takes an offer back, in a race with what the framework does with it (F19).
+func (m *master) rescind() {
+	for _, a := range m.agents {
+		if a.offer != nil {
+			m.void(a)
+			return
 		}
 	}
-	return left
+	m.w.clock.after(200, func() {
+		if m.w.faults && m.now != nil {
+			m.rescind()
+		}
+	})
 }
 
-// take answers a call that arrives on a stream.
-func (m *master) take(stream int, c offers.Call) {
-	if stream != m.stream {
-		return // a stale stream is refused (F3)
+// void ends the offer of an agent from the master's side.
+func (m *master) void(a *agent) {
+	if a.offer == nil {
+		return
+	}
+	a.offer.state = "rescinded"
+	if m.now != nil {
+		for n := 0; n <= m.serial; n++ {
+			id := fmt.Sprintf("O%d", m.serial-n)
+			if m.now.offers[id] == a.offer {
+				m.tell(offers.Rescinded{OfferID: id})
+				break
+			}
+		}
+	}
+	a.offer = nil
+}
+
+// take answers a call. why tells what is wrong with it, if it is not accepted.
+func (m *master) take(s *stream, c offers.Call, why string) {
+	if s.broken {
+		return
+	}
+	if s != m.now {
+		m.w.Refused++ // a stale stream (F3)
+		m.lose(s)
+		return
+	}
+	if why != "" {
+		m.w.fail("R8: the master took a call of life %d: %s", s.l.number, why)
 	}
 	switch c := c.(type) {
 	case offers.Accept:
-		m.accept(c)
+		m.accept(s, c)
 	case offers.Decline:
 		for _, id := range c.OfferIDs {
-			if a := m.offers[id]; a != nil {
-				delete(m.offers, id)
-				a.offer = ""
-				if c.RefuseSeconds != nil {
-					a.quiet = m.w.clock.now + core.Timestamp(*c.RefuseSeconds*1000)
-				}
+			if a := m.answer(s, id, "declined"); a != nil && c.RefuseSeconds != nil {
+				a.quiet = m.w.clock.now + core.Timestamp(*c.RefuseSeconds*1000)
 			}
 		}
 	case offers.Kill:
@@ -146,216 +241,132 @@ func (m *master) take(stream int, c offers.Call) {
 	case offers.Reconcile:
 		m.reconcile(c)
 	case offers.Revive:
-		m.quiet = false
+		m.want(c.Roles, true)
 		for _, a := range m.agents {
 			a.quiet = 0
 		}
 	case offers.Suppress:
-		m.quiet = true
+		m.want(c.Roles, false)
 	case offers.UpdateFramework:
-		m.quiet = len(c.Suppressed) == len(c.Roles)
+		clear(m.roles)
+		m.want(c.Roles, true)
+		m.want(c.Suppressed, false)
 	}
 }
 
-func (m *master) accept(c offers.Accept) {
-	m.accepts++
-	a := m.offers[c.OfferIDs[0]]
-	delete(m.offers, c.OfferIDs[0])
-	if a != nil {
-		a.offer = ""
-	}
-	for _, op := range c.Operations {
-		if op.Launch == nil {
-			continue
-		}
-		id := core.TaskID(op.Launch.TaskID)
-		if a == nil || a.lost {
-			m.tell(m.stream, offers.StatusUpdate{TaskID: id, AgentID: c.AgentID, State: "TASK_DROPPED", Source: "MASTER", Reason: "INVALID_OFFERS", Timestamp: m.w.clock.now})
-			continue
-		}
-		m.launch(a, op.Launch)
+func (m *master) want(roles []string, want bool) {
+	for _, r := range roles {
+		m.roles[r] = want
 	}
 }
 
-func (m *master) launch(a *agent, ti *offers.TaskInfo) {
-	id := core.TaskID(ti.TaskID)
-	m.ever[id]++
-	if m.ever[id] > 1 {
-		m.w.fail("I4: task id %s is launched twice", id)
+// answer closes an offer: each is answered once (I8). nil when it is void.
+func (m *master) answer(s *stream, id, how string) *agent {
+	o := s.offers[id]
+	switch {
+	case o == nil:
+		m.w.fail("I8: offer %s was never made on this stream", id)
+		return nil
+	case o.state == "rescinded":
+		return nil
+	case o.state != "":
+		m.w.fail("I8: offer %s is %s and was %s before", id, how, o.state)
+		return nil
 	}
-	if offers.Subtract(m.free(a), ti.Resources) == nil && len(ti.Resources) == 0 {
-		m.w.fail("I7: task %s without resources", id)
-	}
-	for _, need := range ti.Resources {
-		if need.Name != "ports" && !m.has(a, need) {
-			m.w.fail("I7: agent %s has no %v %s left for %s", a.info.ID, need.Value, need.Name, id)
-		}
-	}
-	name, err := core.ParseTaskID(id)
-	if err != nil {
-		m.w.fail("%v", err)
+	o.state = how
+	o.agent.offer = nil
+	return o.agent
+}
+
+func (m *master) accept(s *stream, c offers.Accept) {
+	if len(c.OfferIDs) != 1 {
+		m.w.fail("accept of %d offers", len(c.OfferIDs))
 		return
 	}
-	t := &Task{ID: id, App: name.Spec, Agent: a.info.ID, State: "TASK_STAGING", Launch: m.w.clock.now, used: ti.Resources}
-	for _, e := range ti.Command.Env {
-		if e.Name == "MARATHON_APP_VERSION" {
-			t.Version = e.Value
+	a := m.answer(s, c.OfferIDs[0], "accepted")
+	if a == nil {
+		for _, op := range c.Operations {
+			if op.Launch != nil {
+				m.tell(offers.StatusUpdate{TaskID: core.TaskID(op.Launch.TaskID), AgentID: c.AgentID, State: "TASK_DROPPED", Source: "MASTER",
+					Reason: "INVALID_OFFERS", Timestamp: m.w.clock.now})
+			}
 		}
+		return
 	}
-	m.tasks[id] = t
-	m.w.moved = true
-	m.w.clock.after(m.w.rnd.Int64N(400), func() { m.update(t, "TASK_STARTING") })
-	m.w.clock.after(400+m.w.rnd.Int64N(2000), func() {
-		if m.w.faults && m.w.rnd.IntN(12) == 0 {
-			m.update(t, "TASK_FAILED")
+	left := s.offers[c.OfferIDs[0]].resources
+	for _, op := range c.Operations {
+		var err error
+		switch {
+		case op.Launch != nil:
+			left, err = take(left, op.Launch.Resources)
+		case op.Reserve != nil:
+			left, err = exchange(left, unreserved(op.Reserve), op.Reserve)
+		case op.Create != nil:
+			left, err = exchange(left, plain(op.Create), op.Create)
+		case op.Destroy != nil:
+			left, err = exchange(left, op.Destroy, plain(op.Destroy))
+		case op.Unreserve != nil:
+			left, err = exchange(left, op.Unreserve, unreserved(op.Unreserve))
+		}
+		if err != nil {
+			m.w.fail("I7: %+v on what is left of an offer: %v", op, err)
 			return
 		}
-		m.update(t, "TASK_RUNNING")
-		if m.w.faults && m.w.rnd.IntN(8) == 0 {
-			m.w.clock.after(m.w.rnd.Int64N(60000), func() { m.update(t, "TASK_FAILED") })
-		}
-	})
-}
-
-func (m *master) has(a *agent, need offers.Resource) bool {
-	sum := 0.0
-	for _, r := range m.free(a) {
-		if r.Name == need.Name {
-			sum += r.Value
-		}
-	}
-	return sum+1e-6 >= need.Value
-}
-
-var ends = map[string]bool{"TASK_FAILED": true, "TASK_KILLED": true, "TASK_FINISHED": true}
-
-// update moves a task on; the update is repeated until it is acknowledged.
-func (m *master) update(t *Task, state string) {
-	if !t.Alive() {
-		return
-	}
-	t.State = state
-	m.w.moved = true
-	if ends[state] {
-		t.End = m.w.clock.now
-	}
-	t.pending = append(t.pending, state)
-	if len(t.pending) == 1 {
-		m.send(t)
-	}
-}
-
-// send sends the update in flight, and again after 10 s while it is not acknowledged.
-func (m *master) send(t *Task) {
-	if len(t.pending) == 0 {
-		return
-	}
-	state, a := t.pending[0], m.agent(t.Agent)
-	if m.stream != 0 && !a.lost {
-		u := offers.StatusUpdate{TaskID: t.ID, AgentID: t.Agent, State: state, Source: "EXECUTOR", UUID: []byte(state), Timestamp: m.w.clock.now}
-		m.tell(m.stream, u)
-		if m.w.faults && m.w.rnd.IntN(10) == 0 {
-			m.tell(m.stream, u) // F20: updates come twice
-		}
-	}
-	m.w.clock.after(10000, func() {
-		if len(t.pending) > 0 && t.pending[0] == state {
-			m.send(t)
-		}
-	})
-}
-
-func (m *master) acknowledge(c offers.Acknowledge) {
-	t := m.tasks[c.TaskID]
-	if t == nil || len(t.pending) == 0 || t.pending[0] != string(c.UUID) {
-		return
-	}
-	t.pending = t.pending[1:]
-	if len(t.pending) == 0 && !t.Alive() {
-		delete(m.tasks, t.ID)
-	}
-	m.send(t)
-}
-
-func (m *master) kill(c offers.Kill) {
-	t := m.tasks[c.TaskID]
-	if t == nil || !t.Alive() && len(t.pending) == 0 {
-		m.tell(m.stream, offers.StatusUpdate{TaskID: c.TaskID, AgentID: c.AgentID, State: "TASK_GONE", Source: "MASTER", Reason: "RECONCILIATION", Timestamp: m.w.clock.now})
-		return
-	}
-	if t.Alive() && !m.agent(t.Agent).lost {
-		m.w.clock.after(m.w.rnd.Int64N(1500), func() {
-			if !m.agent(t.Agent).lost {
-				m.update(t, "TASK_KILLED")
+		for _, r := range op.Destroy {
+			if id := reservationID(r); m.w.judge.rots(core.InstanceID(id)) {
+				m.w.fail("F14: the volume of %s is destroyed because its row cannot be read", id)
 			}
-		})
+		}
+		m.carryOut(a, op)
+	}
+}
+
+func (m *master) carryOut(a *agent, op offers.Operation) {
+	switch {
+	case op.Launch != nil:
+		m.launch(a, op.Launch)
+	case op.Reserve != nil:
+		a.total, _ = exchange(a.total, unreserved(op.Reserve), op.Reserve)
+	case op.Create != nil:
+		a.total, _ = exchange(a.total, plain(op.Create), op.Create)
+	case op.Destroy != nil:
+		a.total, _ = exchange(a.total, op.Destroy, plain(op.Destroy))
+	case op.Unreserve != nil:
+		a.total, _ = exchange(a.total, op.Unreserve, unreserved(op.Unreserve))
 	}
 }
 
 // reconcile answers as Apache Mesos does: the latest state, GONE for what a known agent does not know, UNREACHABLE for
-// what an agent out of sight may have.
+// what an agent out of sight may have, nothing for agents that a new master still waits for.
 func (m *master) reconcile(c offers.Reconcile) {
-	answer := func(id core.TaskID, agent, state string) {
-		m.tell(m.stream, offers.StatusUpdate{TaskID: id, AgentID: agent, State: state, Source: "MASTER", Reason: "RECONCILIATION", Timestamp: m.w.clock.now})
+	answer := func(id core.TaskID, agent, state string, h core.Health) {
+		m.tell(offers.StatusUpdate{TaskID: id, AgentID: agent, State: state, Source: "MASTER", Reason: "RECONCILIATION", Healthy: h, Timestamp: m.w.clock.now})
 	}
 	for _, r := range c.Tasks {
-		t := m.tasks[r.TaskID]
+		t, a := m.tasks[r.TaskID], m.agent(r.AgentID)
 		switch {
-		case m.agent(r.AgentID).lost:
-			answer(r.TaskID, r.AgentID, "TASK_UNREACHABLE")
+		case a == nil || a.gone:
+			answer(r.TaskID, r.AgentID, "TASK_GONE_BY_OPERATOR", core.HealthUnknown)
+		case a.recovering:
+		case a.lost:
+			answer(r.TaskID, r.AgentID, "TASK_UNREACHABLE", core.HealthUnknown)
 		case t == nil || !t.Alive() && len(t.pending) == 0:
-			answer(r.TaskID, r.AgentID, "TASK_GONE")
+			answer(r.TaskID, r.AgentID, "TASK_GONE", core.HealthUnknown)
 		default:
-			answer(r.TaskID, r.AgentID, t.State)
+			answer(r.TaskID, r.AgentID, t.known, t.flag())
 		}
 	}
 	if len(c.Tasks) > 0 {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.tasks)) {
-		if t := m.tasks[id]; t.Alive() && !m.agent(t.Agent).lost {
-			answer(id, t.Agent, t.State)
-		}
-	}
-}
-
-func (m *master) agent(id string) *agent {
 	for _, a := range m.agents {
-		if a.info.ID == id {
-			return a
+		if a.recovering || a.lost || a.gone {
+			continue
 		}
-	}
-	return &agent{info: &core.AgentInfo{}}
-}
-
-// lose takes an agent out of sight for a while; its tasks go on.
-func (m *master) lose(a *agent, forMs int64) {
-	if a.lost {
-		return
-	}
-	a.lost = true
-	delete(m.offers, a.offer)
-	if a.offer != "" && m.stream != 0 {
-		m.tell(m.stream, offers.Rescinded{OfferID: a.offer})
-	}
-	a.offer = ""
-	for _, id := range slices.Sorted(maps.Keys(m.tasks)) {
-		if t := m.tasks[id]; t.Agent == a.info.ID && t.Alive() && m.stream != 0 {
-			m.tell(m.stream, offers.StatusUpdate{TaskID: id, AgentID: a.info.ID, State: "TASK_UNREACHABLE", Source: "MASTER", Reason: "AGENT_REMOVED",
-				Timestamp: m.w.clock.now, UnreachableSince: m.w.clock.now})
-		}
-	}
-	m.w.clock.after(forMs, func() {
-		a.lost = false
-		for _, id := range slices.Sorted(maps.Keys(m.tasks)) {
-			t := m.tasks[id]
-			if t.Agent != a.info.ID {
-				continue
+		for _, t := range a.tasks {
+			if t.Alive() {
+				answer(t.ID, a.info.ID, t.known, t.flag())
 			}
-			if t.Alive() && m.stream != 0 {
-				m.tell(m.stream, offers.StatusUpdate{TaskID: id, AgentID: a.info.ID, State: t.State, Source: "MASTER", Reason: "AGENT_REREGISTERED", Timestamp: m.w.clock.now})
-			}
-			m.send(t)
 		}
-	})
+	}
 }

@@ -1,0 +1,121 @@
+package simulation
+
+import (
+	"maps"
+	"slices"
+
+	"stadion/core"
+)
+
+// rest judges the world when nothing more goes wrong and time enough has passed.
+func (j *judge) rest() {
+	w := j.w
+	l := w.lead
+	if w.Failure != "" {
+		return
+	}
+	if l.dead || l.m == nil || l.stream == nil || l.flying != nil && l.tries > 0 {
+		w.fail("R9: the server did not come back")
+		return
+	}
+	st := l.m.State()
+	for d := range st.Deployments() {
+		stall, _ := st.Stall(d.ID)
+		var all []*core.Instance
+		for _, a := range d.CurrentActions() {
+			for i := range st.InstancesOf(a.Spec) {
+				all = append(all, i)
+			}
+		}
+		w.fail("R9, I11: deployment %s does not end: %+v, step %d of %v", d.ID, stall, d.Current, d.Steps)
+		for _, i := range all {
+			w.Failure += "\n    " + describeInstance(i)
+		}
+		return
+	}
+	living := map[core.PathID]int{}
+	for _, a := range w.master.agents {
+		if !a.gone && (a.cut || a.lost || a.recovering) {
+			w.fail("agent %s did not come back", a.info.ID)
+		}
+		for _, t := range a.tasks {
+			if !t.Alive() || j.rots(t.Name.Instance) {
+				continue
+			}
+			living[t.Name.Spec]++
+			if i, ok := st.Instance(t.Name.Instance); !ok || taskOf(i, t.ID) == nil {
+				w.fail("R4: task %s is an orphan", t.ID)
+			}
+			if s, ok := st.Spec(t.Name.Spec); !ok || t.Version < s.Stamps().LastConfigChangeAt.String() && !j.halfDone[t.Name.Spec] {
+				w.fail("D-58: task %s runs an old configuration %s", t.ID, t.Version)
+			}
+		}
+	}
+	for s := range st.SpecsBelow(core.Root) {
+		if n := living[s.SpecID()]; n != s.InstanceCount() {
+			w.fail("R5: %d tasks of %s live, wanted %d (%+v)", n, s.SpecID(), s.InstanceCount(), st.Counts(s.SpecID()))
+			for i := range st.InstancesOf(s.SpecID()) {
+				w.Failure += "\n    " + describeInstance(i)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.client.known)) {
+		if read, want := readSpec(st.Spec(id)), w.client.known[id]; read != want {
+			w.fail("R1: %s is %+v, answered was %+v", id, read, want)
+		}
+	}
+	for _, o := range l.stream.offers {
+		if o.state == "" && w.clock.now > o.at+6000 {
+			w.fail("I8: an offer is not answered for %d ms", w.clock.now-o.at)
+		}
+	}
+	j.ledger()
+	if l.flying == nil {
+		j.peek()
+		if diff := w.durable.differs(st.Durable()); diff != "" {
+			w.fail("I13: stored and held rows differ: %s", diff)
+		}
+	}
+}
+
+func describeInstance(i *core.Instance) string {
+	out := string(i.ID) + " " + i.Goal.String() + " " + i.Condition.String() + " version " + i.Version.String() + " why " + i.KillReason
+	if i.Agent != nil {
+		out += " on " + i.Agent.ID
+	}
+	if i.Reservation != nil {
+		out += " reserved"
+	}
+	return out
+}
+
+// ledger: what is reserved on the agents is what instances hold (I6, E.1.13).
+func (j *judge) ledger() {
+	w, st := j.w, j.w.lead.m.State()
+	held := map[string]string{}
+	for _, a := range w.master.agents {
+		if a.gone {
+			continue
+		}
+		for _, r := range a.total {
+			if id := reservationID(r); id != "" {
+				held[id] = a.info.ID
+			}
+		}
+	}
+	for i := range st.Instances() {
+		if i.Reservation == nil {
+			continue
+		}
+		if held[i.Reservation.ID] != i.Agent.ID {
+			w.fail("I6: %s has a reservation on %s, the agents say %q", i.ID, i.Agent.ID, held[i.Reservation.ID])
+		}
+		delete(held, i.Reservation.ID)
+	}
+	for _, id := range slices.Sorted(maps.Keys(held)) {
+		if j.rots(core.InstanceID(id)) || !w.master.roles["db"] { // it is freed when it is offered again
+			continue
+		}
+		w.fail("I6: a reservation of %s on %s is nobody's", id, held[id])
+	}
+}
