@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-compat lint bench soak fuzz clean
+.PHONY: run build test test-race test-fuzz test-compat lint bench soak fuzz clean
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -15,11 +15,16 @@ run: build
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/stadion ./cmd/stadion
 
-test: build test-race test-compat
+test: build test-race test-fuzz test-compat
 	$(GO) test ./...
 
 test-race:
 	$(GO) test -race $(RACY)
+
+# A short run of every fuzz target; make fuzz runs them for long.
+FUZZERS := FuzzApp FuzzUpdate FuzzGroup FuzzPod
+test-fuzz:
+	@for f in $(FUZZERS); do $(GO) test ./marathonapi/wire -run '^$$' -fuzz "^$$f\$$" -fuzztime 3s || exit 1; done
 
 test-compat: build
 	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./...
@@ -39,8 +44,9 @@ SEEDS ?= 20000
 soak:
 	$(GO) test ./core/simulation -seeds $(SEEDS) -timeout 12h -v
 
+FUZZTIME ?= 10m
 fuzz:
-	$(GO) test ./marathonapi/wire -run '^$$' -fuzz . -fuzztime $(or $(FUZZTIME),10m)
+	@for f in $(FUZZERS); do $(GO) test ./marathonapi/wire -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done
 
 clean:
 	rm -rf bin
