@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stadion/core/machine"
+	"stadion/core/store"
 	"stadion/leader"
 	"stadion/offers"
 	"stadion/offers/mesos"
@@ -144,7 +145,7 @@ func (o *options) readMachine(f *flagSet) error {
 	c.Plan.PortMin, c.Plan.PortMax = f.int("local_port_min"), f.int("local_port_max")
 	c.Plan.NewGroupEnforceRole = f.text("new_group_enforce_role") == "top"
 	c.MesosRole, c.Features = f.text("mesos_role"), o.features
-	c.MaxRows = max(f.int("etcd_max_txn_ops")-rowsReserve, 1)
+	c.MaxRows = max(min(store.NestedOps(f.int("etcd_max_txn_ops")), maxBatchRows)-rowsReserve, 1)
 	c.MaxRunningDeployments, c.MaxVersions, c.KillChunk = f.int("max_running_deployments"), f.int("zk_max_versions"), max(f.int("kill_chunk_size"), 1)
 	c.LaunchTokens, c.LaunchTokenRefreshMs = f.int("launch_tokens"), f.int64("launch_token_refresh_interval")
 	c.DeclineMs, c.OfferTimeoutMs, c.MinReviveMs, c.SuppressOffers = f.int64("decline_offer_duration"), f.int64("offer_matching_timeout"), f.int64("min_revive_offers_interval"), f.on("suppress_offers")
@@ -153,6 +154,9 @@ func (o *options) readMachine(f *flagSet) error {
 	o.machine = c
 	return nil
 }
+
+// maxBatchRows bounds a batch beside etcd's limits: larger ones gain little and make small changes wait.
+const maxBatchRows = 1024
 
 // rowsReserve are the operations of a transaction that are not rows of the batch: the sequence number and what one more
 // event may add after the machine saw room.

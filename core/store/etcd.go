@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -13,8 +14,14 @@ import (
 // New makes the store of a term on etcd. The client stays the caller's.
 func New(c *clientv3.Client, fence Fence, o Options) *Store {
 	o = o.withDefaults()
-	return newStore(&etcd{c, o.Timeout}, fence, o)
+	level := o.MaxTxnOps
+	o.MaxTxnOps = NestedOps(level)
+	return newStore(&etcd{c, o.Timeout, level}, fence, o)
 }
+
+// NestedOps is how many operations one transaction may have in an etcd with a given --max-txn-ops: that limit is for a
+// level of nesting together with the levels around it, so half of it as many transactions of half of it fit into one.
+func NestedOps(limit int) int { return max(limit, (limit/2)*(limit-limit/2)) }
 
 // ClearForTest removes everything below the prefix, other leaders' keys included.
 func ClearForTest(ctx context.Context, c *clientv3.Client, o Options) error {
@@ -28,6 +35,7 @@ func ClearForTest(ctx context.Context, c *clientv3.Client, o Options) error {
 type etcd struct {
 	c       *clientv3.Client
 	timeout time.Duration
+	level   int // operations on one level of a transaction
 }
 
 func (e *etcd) apply(ctx context.Context, g guard, ops []op) (verdict, error) {
@@ -54,7 +62,7 @@ func (e *etcd) apply(ctx context.Context, g guard, ops []op) (verdict, error) {
 			then[i] = clientv3.OpDelete(o.key, clientv3.WithPrefix())
 		}
 	}
-	resp, err := e.c.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
+	resp, err := e.c.Txn(ctx).If(cmps...).Then(nest(then, e.level)...).Else(otherwise...).Commit()
 	if err != nil {
 		return verdict{}, explain(err)
 	}
@@ -70,6 +78,19 @@ func (e *etcd) apply(ctx context.Context, g guard, ops []op) (verdict, error) {
 		}
 	}
 	return v, nil
+}
+
+// nest puts operations that are too many for one level into transactions within the transaction.
+func nest(ops []clientv3.Op, level int) []clientv3.Op {
+	if len(ops) <= level {
+		return ops
+	}
+	inner := level - level/2
+	out := make([]clientv3.Op, 0, len(ops)/inner+1)
+	for part := range slices.Chunk(ops, inner) {
+		out = append(out, clientv3.OpTxn(nil, part, nil))
+	}
+	return out
 }
 
 func (e *etcd) scan(ctx context.Context, from, end string, rev int64, limit int) (page, error) {

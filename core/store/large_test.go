@@ -36,16 +36,36 @@ func TestLargeBatchKeepsTheLimits(t *testing.T) {
 		st := load(t, s)
 		big(st, 2000)
 		commit(t, s, 1, st)
-		if count.ops > DefaultMaxTxnOps || count.bytes > etcdRequestLimit-requestSlack || count.value > MaxValue {
+		if count.ops > s.opts.MaxTxnOps || count.bytes > etcdRequestLimit-requestSlack || count.value > MaxValue {
 			t.Errorf("largest transaction: %d operations, %d bytes; largest value %d", count.ops, count.bytes, count.value)
 		}
-		if count.txns < 4000/DefaultMaxTxnOps {
+		if count.txns < max(3, 4000/s.opts.MaxTxnOps) {
 			t.Errorf("only %d transactions: the batch was not large", count.txns)
 		}
 		st.SetFrameworkID("after")
 		commit(t, s, 2, st)
 		sameState(t, &load(t, open(Options{})).View, &st.View)
 	})
+}
+
+// An etcd takes a batch of NestedOps operations as one transaction, and one more as several (I12).
+func TestNestedTransaction(t *testing.T) {
+	const limit = 20
+	for _, c := range []struct{ rows, txns int }{{limit - 1, 1}, {limit, 1}, {NestedOps(limit) - 1, 1}, {NestedOps(limit), 3}} {
+		db := etcdtest.Start(t, func(cfg *embed.Config) { cfg.MaxTxnOps = limit }).Client(t)
+		s := New(db, lead(t, db), Options{MaxTxnOps: limit})
+		count := &counting{backend: s.db}
+		st := load(t, s)
+		s.db = count
+		for n := range c.rows {
+			st.PutInstance(instance("/nested", n))
+		}
+		commit(t, s, 1, st)
+		if count.txns != c.txns || s.opts.MaxTxnOps != NestedOps(limit) {
+			t.Errorf("%d rows: %d transactions, want %d; the limit is %d now", c.rows, count.txns, c.txns, s.opts.MaxTxnOps)
+		}
+		sameState(t, &load(t, New(db, lead(t, db), Options{})).View, &st.View)
+	}
 }
 
 // D-38: a value beyond MaxValue stands in parts, which come and go with it.

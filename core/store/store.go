@@ -21,7 +21,7 @@ type Fence struct {
 // Options are the settings of a store; zero values mean the defaults.
 type Options struct {
 	Prefix      string        // root of all keys, DefaultPrefix
-	MaxTxnOps   int           // operations per transaction; not more than etcd's --max-txn-ops
+	MaxTxnOps   int           // operations per transaction; on etcd its --max-txn-ops, from which New derives them (see NestedOps)
 	MaxTxnBytes int           // bytes per transaction; not more than etcd's --max-request-bytes
 	Timeout     time.Duration // for one request to etcd
 	PageSize    int           // rows per range read while loading
