@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 
 // TestKill: the server dies at random moments and nothing else does.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	t.Logf("seed %d", *seed)
 	for n := range worlds {
 		t.Run(fmt.Sprint("world ", n), func(t *testing.T) {

@@ -40,15 +40,19 @@ func TestGroupIsAtomic(t *testing.T) {
 	settleGroup(t, api, 0)
 	whole, none, acknowledged := 0, 0, 0
 	for n := 1; n <= groupTrials; n++ {
-		answered := make(chan int, 1)
+		answered, moment := make(chan int, 1), time.Duration(rng.Int64N(int64(took*5/4)))
+		body := bigGroup(n)
+		began = time.Now()
 		go func() {
-			res, err := api.Try("PUT", "/v2/groups/big?force=true", bigGroup(n))
+			res, err := api.Try("PUT", "/v2/groups/big?force=true", body)
 			if err != nil {
 				res.Status = 0
+			} else {
+				took = min(took, time.Since(began)) // the first one is slow on a busy machine
 			}
 			answered <- res.Status
 		}()
-		time.Sleep(time.Duration(rng.Int64N(int64(took * 5 / 4)))) // the random moment
+		time.Sleep(moment) // the random moment
 		srv.Kill()
 		status := <-answered
 		srv = start()

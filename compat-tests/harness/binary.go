@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,9 +51,21 @@ func buildBinary() {
 	}
 }
 
+// sideBySide is how many tests of a package run at once. They mostly wait, so more
+// than a small machine has cores.
+const sideBySide = 6
+
 // Main runs the tests of a package and removes the binary that was built for
-// them. A TestMain ends with it.
+// them. A TestMain ends with it. -parallel wins over sideBySide.
 func Main(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", fmt.Sprint(sideBySide)); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if binary.dir != "" {
 		if err := os.RemoveAll(binary.dir); err != nil {
