@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -47,6 +48,19 @@ func (e *Election) Current() (identity string, known bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.identity, e.known
+}
+
+// Candidates are the identities of the leader and of all that wait to follow it, in that order.
+func (e *Election) Candidates(ctx context.Context) ([]string, error) {
+	resp, err := e.get(ctx, e.dir, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	if err != nil {
+		return nil, fmt.Errorf("candidates: %w", err)
+	}
+	out := make([]string, len(resp.Kvs))
+	for i, kv := range resp.Kvs {
+		out[i] = string(kv.Value)
+	}
+	return out, nil
 }
 
 // Changed is closed when Current changes.

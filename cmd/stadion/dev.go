@@ -45,7 +45,7 @@ func runDev(ctx context.Context, f *flagSet) error {
 		return err
 	}
 	log.Info("state is kept in " + dir)
-	listener, err := listen(f)
+	w, err := listen(f, log)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func runDev(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, o, listener, log)
+	return serve(ctx, o, w, log)
 }
 
 // dataDir is the given directory or one below the user's state directory, made when missing.

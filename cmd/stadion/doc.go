@@ -4,6 +4,8 @@ Command stadion is the whole of Stadion in one static binary:
 	stadion dev        etcd, a miniature Mesos with real processes and the server, in one process
 	stadion server     the server alone: --master HOST:PORT --etcd_endpoints URL[,URL…]
 	stadion minimesos  the miniature Mesos alone
+	stadion backup     write everything the servers store into a file
+	stadion restore    replace what they store by a backup
 	stadion version    what this binary is
 
 Flags have Marathon's names. Each can also be given as MARATHON_<NAME>. All of them stand in one table (flags.go) that

@@ -10,6 +10,7 @@ const (
 	exitStoreUnreachable = 100 // cannot connect to etcd
 	exitStoreLost        = 101
 	exitLeadershipLost   = 103
+	exitFaulty           = 104 // leadership ended because its beginning failed
 	exitAbdicated        = 105 // leadership was given up on request
 	exitMesosError       = 106
 	exitInternal         = 107

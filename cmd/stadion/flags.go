@@ -68,6 +68,8 @@ var flagTable = []flagRow{
 	{"etcd_key_file", "", text, kept, "store", "key of the client certificate (PEM)"},
 	{"etcd_max_txn_ops", "128", number, kept, "store", "operations per transaction; etcd's --max-txn-ops"},
 	{"etcd_lease_ttl", "10", number, kept, "store", "seconds until a dead leader is replaced"},
+	{"etcd_early_takeover", "true", toggle, kept, "store", "replace a leader whose port is refused before its lease ends"},
+	{"backup_location", "", text, kept, "store", "file:// URI: a backup is made there before stored data is migrated"},
 	{"zk", "", text, mapped, "store", "state lives in etcd now: set --etcd_endpoints (and --etcd_prefix for the path)"},
 	{"zk_timeout", "10000", millis, ignored, "store", "etcd requests have their own bound"},
 	{"zk_session_timeout", "10000", millis, mapped, "store", "see --etcd_lease_ttl"},
@@ -90,11 +92,26 @@ var flagTable = []flagRow{
 
 	{"http_address", "", text, kept, "http", "address to listen on; default: all"},
 	{"http_port", "8080", number, kept, "http", "port to listen on; 0: any"},
+	{"http", "true", toggle, kept, "http", "listen without TLS"},
+	{"https_address", "", text, kept, "http", "address to listen on with TLS; default: all"},
+	{"https_port", "8443", number, kept, "http", "port to listen on with TLS, once a certificate is given; 0: any"},
+	{"ssl_cert_file", "", text, kept, "http", "certificate of this server (PEM, with its chain); read again when it changes"},
+	{"ssl_key_file", "", text, kept, "http", "key of the certificate (PEM); default: in the same file"},
+	{"ssl_ca_file", "", text, kept, "http", "further authorities to trust when passing requests on to a leader with TLS (PEM)"},
+	{"ssl_keystore_path", "", text, mapped, "http", "must be a PEM file with certificate and key; see --ssl_cert_file"},
+	{"ssl_keystore_password", "", text, ignored, "http", "keys in PEM files have no password"},
 	{"hostname", "", text, kept, "http", "how others reach this host; default: its name"},
 	{"http_credentials", "", text, kept, "http", "user:password of basic authentication"},
+	{"http_credentials_file", "", text, kept, "http", "users of basic authentication: lines user:hash with bcrypt hashes, as htpasswd -B makes them"},
+	{"http_permissions_file", "", text, kept, "http", "who may do what: lines user METHOD[,METHOD] /path, each with * for any; default: everybody everything"},
 	{"http_realm", "Mesosphere", text, kept, "http", "realm of basic authentication"},
 	{"http_compression", "true", toggle, kept, "http", "gzip answers"},
 	{"http_max_concurrent_requests", "0", number, kept, "http", "503 beyond this number; 0: no bound"},
+	{"http_max_connections", "20000", number, kept, "http", "open connections; further ones wait; 0: no bound"},
+	{"http_max_header_bytes", "65536", number, kept, "http", "431 beyond"},
+	{"http_max_body_bytes", "33554432", number, kept, "http", "413 beyond"},
+	{"http_body_timeout", "10000", millis, kept, "http", "patience with slow bodies; those that arrive at 4 KiB a second have more"},
+	{"http_write_timeout", "30000", millis, kept, "http", "patience with slow readers, per 64 KiB of an answer"},
 	{"access_control_allow_origin", "", text, kept, "http", "origins of CORS, separated by commas"},
 	{"event_stream_max_outstanding_messages", "1024", number, kept, "http", "events a slow reader may lag behind"},
 	{"assets_path", "", text, ignored, "http", "there are no assets"},
@@ -149,6 +166,18 @@ var flagTable = []flagRow{
 	{"on_elected_prepare_timeout", "180000", millis, kept, "process", "longest time from the election to readiness"},
 	{"metrics_name_prefix", "marathon", text, kept, "process", "prefix of metric names"},
 	{"metrics_prometheus", "true", toggle, kept, "process", "serve /metrics/prometheus"},
+	{"metrics_statsd", "false", toggle, kept, "process", "send metrics to StatsD"},
+	{"metrics_statsd_host", "localhost", text, kept, "process", "host of StatsD"},
+	{"metrics_statsd_port", "8125", number, kept, "process", "port of StatsD"},
+	{"metrics_statsd_transmission_interval_ms", "10000", millis, kept, "process", ""},
+	{"metrics_datadog", "false", toggle, kept, "process", "send metrics to DataDog"},
+	{"metrics_datadog_protocol", "udp", text, kept, "process", "udp or api"},
+	{"metrics_datadog_host", "localhost", text, kept, "process", "host of the DataDog agent"},
+	{"metrics_datadog_port", "8125", number, kept, "process", "port of the DataDog agent"},
+	{"metrics_datadog_api_key", "", text, kept, "process", "key of the DataDog API; prefer the environment form"},
+	{"metrics_datadog_transmission_interval_ms", "10000", millis, kept, "process", ""},
+	{"metrics_histogram_reservoir_resetting_interval_ms", "5000", millis, ignored, "process", "distributions are of the last 1028 samples"},
+	{"metrics_histogram_reservoir_reset_periodically", "true", toggle, ignored, "process", "distributions are of the last 1028 samples"},
 	{"metrics", "true", toggle, ignored, "process", "metrics are always kept"},
 	{"logstash", "", text, ignored, "process", "ship the log of the process"},
 	{"sentry", "", text, ignored, "process", "ship the log of the process"},
@@ -172,6 +201,8 @@ type flagSet struct {
 	fs   *pflag.FlagSet
 	rows map[string]flagRow
 	env  map[string]bool // given by the environment
+	// wants names the one argument beside the flags, for sub-commands that have one; operand is its value.
+	wants, operand string
 }
 
 // newFlagSet makes a set of the rows; toggles get a --disable_ twin.
@@ -201,12 +232,25 @@ func (s *flagSet) parse(args []string, environ []string) error {
 		}
 		return exitWith(exitFlag, "invalid command line: %v", err)
 	}
-	if s.fs.NArg() > 0 {
+	if s.wants != "" {
+		if s.fs.NArg() != 1 {
+			return exitWith(exitFlag, "invalid command line: expected %s", s.wants)
+		}
+		s.operand = s.fs.Arg(0)
+	} else if s.fs.NArg() > 0 {
 		return exitWith(exitFlag, "invalid command line: unexpected argument %q", s.fs.Arg(0))
 	}
 	for _, kv := range environ {
 		if err := s.fromEnv(kv); err != nil {
 			return err
+		}
+	}
+	for _, kv := range environ {
+		key, value, _ := strings.Cut(kv, "=")
+		if f := s.fs.Lookup(fallbackEnv[key]); f != nil && !f.Changed {
+			if err := s.fs.Set(f.Name, value); err != nil {
+				return exitWith(exitFlag, "invalid value of %s: %v", key, err)
+			}
 		}
 	}
 	for name := range s.rows {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -9,10 +11,13 @@ import (
 	"go.uber.org/zap"
 
 	"stadion/core"
+	"stadion/core/loop"
 	"stadion/core/machine"
 	"stadion/core/state"
+	"stadion/core/store"
 	"stadion/leader"
 	"stadion/marathonapi"
+	"stadion/marathonapi/metrics"
 	"stadion/marathonapi/wire"
 )
 
@@ -22,13 +27,17 @@ type front struct {
 	election *leader.Election
 	log      *zap.Logger
 	reign    atomic.Pointer[reign]
+	submits  atomic.Int64 // under way
+	outage   atomic.Pointer[outage]
 	api      *marathonapi.Server
+	metrics  *metrics.Registry
 	standby  http.Handler
 }
 
 func newFront(o *options, e *leader.Election, log *zap.Logger) *front {
-	f := &front{o: o, election: e, log: log}
-	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log})
+	f := &front{o: o, election: e, log: log, metrics: metrics.New()}
+	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log, Metrics: f.metrics})
+	f.outage.Store(newOutage())
 	f.standby = marathonapi.NewProxy(f.proxyConfig(), f, f.api.Handler())
 	return f
 }
@@ -39,8 +48,8 @@ func (f *front) config() marathonapi.Config {
 	return marathonapi.Config{
 		Wire: wire.Config{MesosRole: fs.text("mesos_role"), DefaultNetworkName: fs.text("default_network_name"), MesosBridgeName: fs.text("mesos_bridge_name"),
 			Features: f.o.features, NewGroupEnforceRole: fs.text("new_group_enforce_role") == "top", MaxApps: fs.int("max_apps")},
-		Plan: f.o.machine.Plan, HostPort: f.o.identity, HTTPPort: fs.int("http_port"), HTTPSPort: defaultHTTPSPort,
-		Credentials: fs.text("http_credentials"), Realm: fs.text("http_realm"), NoCompression: !fs.on("http_compression"),
+		Plan: f.o.machine.Plan, HostPort: f.o.identity, Scheme: f.o.scheme, HTTPPort: fs.int("http_port"), HTTPSPort: fs.int("https_port"),
+		MaxBody: fs.int64("http_max_body_bytes"), NoCompression: !fs.on("http_compression"),
 		AllowOrigins: fs.list("access_control_allow_origin"), MaxConcurrent: fs.int("http_max_concurrent_requests"),
 		EventBacklog: fs.int("event_stream_max_outstanding_messages"), Version: apiVersion, BuildRef: revision(), Flags: flagValues(fs),
 		MetricsPrefix: fs.text("metrics_name_prefix"), NoPrometheus: !fs.on("metrics_prometheus"),
@@ -50,15 +59,13 @@ func (f *front) config() marathonapi.Config {
 // proxyConfig is the standby's part of the flags.
 func (f *front) proxyConfig() marathonapi.ProxyConfig {
 	fs := f.o.flags
-	return marathonapi.ProxyConfig{Self: f.o.identity, MaxConnections: fs.int("leader_proxy_max_open_connections"),
+	return marathonapi.ProxyConfig{Self: f.o.identity, Scheme: f.o.scheme, TLS: f.o.leaderTLS, MaxConnections: fs.int("leader_proxy_max_open_connections"),
 		ConnectTimeout: time.Duration(fs.int64("leader_proxy_connection_timeout")) * time.Millisecond,
 		ReadTimeout:    time.Duration(fs.int64("leader_proxy_read_timeout")) * time.Millisecond}
 }
 
-const defaultHTTPSPort = 8443
-
 // secretFlags never leave the process (S4).
-var secretFlags = map[string]bool{"mesos_authentication_secret": true, "http_credentials": true}
+var secretFlags = map[string]bool{"mesos_authentication_secret": true, "http_credentials": true, "ssl_keystore_password": true, "metrics_datadog_api_key": true}
 
 // flagValues are the values of all flags as /v2/info shows them.
 func flagValues(fs *flagSet) map[string]any {
@@ -88,8 +95,28 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.standby.ServeHTTP(w, r)
 }
 
+// guarded is the front behind its guard.
+func (f *front) guarded() http.Handler {
+	return &guard{users: f.o.users, rights: f.o.rights, realm: f.o.flags.text("http_realm"), audit: f.log.Named("audit"), leads: f.Leading, next: f}
+}
+
 // lead makes this server answer for itself.
-func (f *front) lead(r *reign) { f.reign.Store(r) }
+func (f *front) lead(r *reign) {
+	since := time.Now()
+	f.reign.Store(r)
+	f.metrics.Gauge("leadership.duration.gauge.seconds", func() float64 {
+		if f.reign.Load() != r {
+			return 0
+		}
+		return time.Since(since).Seconds()
+	})
+	f.metrics.Gauge("stadion.store.away.gauge", func() float64 {
+		if r.loop.Away() != nil {
+			return 1
+		}
+		return 0
+	})
+}
 
 // follow ends that.
 func (f *front) follow() {
@@ -98,15 +125,59 @@ func (f *front) follow() {
 }
 
 // Publish takes the notices of a batch to the event streams.
-func (f *front) Publish(seq uint64, notices []core.Notice) { f.api.Publish(seq, notices) }
+func (f *front) Publish(seq uint64, notices []core.Notice) {
+	measured{f.metrics}.notices(notices)
+	f.api.Publish(seq, notices)
+}
 
 // Submit hands a command to the loop of the present term.
 func (f *front) Submit(ctx context.Context, c machine.Command) (any, error) {
+	f.submits.Add(1)
+	defer f.submits.Add(-1)
 	r := f.reign.Load()
 	if r == nil {
 		return nil, &core.Error{Kind: core.Unavailable, Message: "This server does not lead."}
 	}
-	return r.loop.Submit(ctx, c)
+	return f.submit(ctx, r.loop, c)
+}
+
+// submit waits for the answer, but not through a whole outage of the store (R13): the change may still happen.
+func (f *front) submit(ctx context.Context, l *loop.Loop, c machine.Command) (any, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	outage := f.outage.Load().Context
+	defer context.AfterFunc(outage, func() { cancel(context.Cause(outage)) })()
+	result, err := l.Submit(ctx, c)
+	if err != nil && outage.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil, &core.Error{Kind: core.Unavailable, Message: context.Cause(outage).Error()}
+	}
+	return result, err
+}
+
+// outage is a context that ends when the store has been away for too long.
+type outage struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+func newOutage() *outage {
+	ctx, end := context.WithCancelCause(context.Background())
+	return &outage{ctx, end}
+}
+
+// outagePatience is how long a change waits for a store that takes no writes, in pulses of the reign.
+const outagePatience = 3
+
+// away lets go of the changes that wait for the store.
+func (f *front) away(why error) {
+	f.outage.Swap(newOutage()).end(fmt.Errorf("the store does not take writes at present, and the change may still happen: %w", why))
+}
+
+// settle waits until no change is under way, at most for limit.
+func (f *front) settle(limit time.Duration) {
+	for end := time.Now().Add(limit); f.submits.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 var nothing = state.New().Snapshot(0, 0, 0)
@@ -130,14 +201,18 @@ func (f *front) Leader() (string, bool) {
 // Leading reports whether this server leads and is ready.
 func (f *front) Leading() bool { return f.reign.Load() != nil }
 
-// Abdicate gives the leadership up. Backups are made by the command line.
-func (f *front) Abdicate(_ context.Context, backup, restore string) error {
+// Abdicate gives the leadership up. A backup and a restore are left to the next leader (behaviour.md 1.11).
+func (f *front) Abdicate(ctx context.Context, backup, restore string) error {
 	r := f.reign.Load()
 	if r == nil {
 		return &core.Error{Kind: core.NotFound, Message: "There is no leader", Direct: true}
 	}
 	if backup != "" || restore != "" {
-		return &core.Error{Kind: core.NotImplemented, Message: "backup and restore by DELETE /v2/leader are not there yet"}
+		ctx, cancel := context.WithTimeout(ctx, abdicationTimeout)
+		defer cancel()
+		if err := r.store.PutRuntime(ctx, store.Runtime{Backup: backup, Restore: restore}); err != nil {
+			return fmt.Errorf("leave backup and restore to the next leader: %w", err)
+		}
 	}
 	select {
 	case r.abdicate <- struct{}{}:
@@ -145,6 +220,8 @@ func (f *front) Abdicate(_ context.Context, backup, restore string) error {
 	}
 	return nil
 }
+
+const abdicationTimeout = 10 * time.Second // to leave a request in the store
 
 // levels shows and changes the level of the one logger (http-api.md 3.5).
 type levels struct{}

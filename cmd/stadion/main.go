@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,19 +40,23 @@ func rootCommand() *cobra.Command {
 		sub("server", "the server: schedules on Apache Mesos, keeps its state in etcd", serverRows(), runServer),
 		sub("dev", "everything on this machine: etcd, a miniature Mesos and the server", append(devRows(), serverRows()...), runDev),
 		sub("minimesos", "the miniature Mesos alone", minimesosRows(), runMinimesos),
+		sub("backup FILE", "write everything the servers store into a file", storeRows(), runBackup),
+		sub("restore FILE", "replace what the servers store by a backup", storeRows(), runRestore),
 		&cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs,
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), versionText()) }},
 	)
 	return root
 }
 
-// sub makes a sub-command whose flags are the given rows.
-func sub(name, about string, rows []flagRow, run func(context.Context, *flagSet) error) *cobra.Command {
-	return &cobra.Command{Use: name, Short: about, DisableFlagParsing: true, RunE: func(c *cobra.Command, args []string) error {
+// sub makes a sub-command whose flags are the given rows. A second word of use names its argument.
+func sub(use, about string, rows []flagRow, run func(context.Context, *flagSet) error) *cobra.Command {
+	name, wants, _ := strings.Cut(use, " ")
+	return &cobra.Command{Use: use, Short: about, DisableFlagParsing: true, RunE: func(c *cobra.Command, args []string) error {
 		f := newFlagSet(name, rows)
+		f.wants = wants
 		switch err := f.parse(args, os.Environ()); {
 		case errors.Is(err, pflag.ErrHelp):
-			usage(name, about, rows)
+			usage(use, about, rows)
 			return nil
 		case err != nil:
 			return err

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"crypto/tls"
 	"os"
 	"os/user"
 	"path"
@@ -23,16 +23,19 @@ func serverRows() []flagRow { return flagTable }
 
 // options are the flags of a server as its parts need them.
 type options struct {
-	flags    *flagSet
-	identity string // host:port, as others reach this server
-	address  string // to listen on
-	etcd     leader.Etcd
-	prefix   string
-	ttl      time.Duration
-	machine  machine.Config
-	mesos    mesos.Config
-	features map[string]bool
-	stop     time.Duration // longest orderly end
+	flags     *flagSet
+	identity  string // host:port, as others reach this server
+	scheme    string // http or https, as others reach this server
+	etcd      leader.Etcd
+	prefix    string
+	ttl       time.Duration
+	machine   machine.Config
+	mesos     mesos.Config
+	features  map[string]bool
+	users     *credentials
+	rights    permissions
+	leaderTLS *tls.Config
+	stop      time.Duration // longest orderly end
 }
 
 // readOptions turns flags into options. Every mistake names its flag and asks for exit code 112.
@@ -53,13 +56,35 @@ func readOptions(f *flagSet) (*options, error) {
 }
 
 func (o *options) readHTTP(f *flagSet) error {
-	if p := f.int("http_port"); p > 65535 {
-		return exitWith(exitFlag, "invalid value %q of --http_port: expected a port", f.text("http_port"))
+	for _, name := range []string{"http_port", "https_port"} {
+		if f.int(name) > 65535 {
+			return exitWith(exitFlag, "invalid value %q of --%s: expected a port", f.text(name), name)
+		}
 	}
-	if c := f.text("http_credentials"); c != "" && (!strings.Contains(c, ":") || strings.HasPrefix(c, ":") || strings.HasSuffix(c, ":")) {
-		return exitWith(exitFlag, "invalid value of --http_credentials: expected user:password")
+	for _, name := range []string{"http_max_header_bytes", "http_max_body_bytes", "http_body_timeout", "http_write_timeout"} {
+		if f.int(name) == 0 {
+			return exitWith(exitFlag, "invalid value 0 of --%s: expected a positive number", name)
+		}
 	}
-	o.address = fmt.Sprintf("%s:%d", f.text("http_address"), f.int("http_port"))
+	var err error
+	if o.users, err = newCredentials(f.text("http_credentials"), f.text("http_credentials_file")); err != nil {
+		return err
+	}
+	if o.rights, err = newPermissions(f.text("http_permissions_file")); err != nil {
+		return err
+	}
+	if o.rights != nil && o.users == nil {
+		return exitWith(exitFlag, "--http_permissions_file needs users: give --http_credentials_file or --http_credentials")
+	}
+	cert, _ := certFiles(f)
+	if cert != "" {
+		if err = refuseKeystore(cert); err != nil {
+			return err
+		}
+	}
+	if o.leaderTLS, err = leaderTLS(cert, f.text("ssl_ca_file"), f.on("leader_proxy_ssl_ignore_hostname")); err != nil {
+		return err
+	}
 	return oneOf(f, "new_group_enforce_role", "off", "top")
 }
 

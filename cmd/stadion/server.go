@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,9 +28,9 @@ import (
 )
 
 const (
-	headerTimeout = 5 * time.Second // F26: slow headers
-	idleTimeout   = 30 * time.Second
-	compactEvery  = 5 * time.Minute
+	compactEvery = 5 * time.Minute
+	loadPause    = 500 * time.Millisecond // between two attempts to load the state
+	lastSubmits  = time.Second            // for changes under way when leadership is handed over
 )
 
 // runServer is stadion server.
@@ -53,66 +52,67 @@ func runServer(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(f)
+	w, err := listen(f, log)
 	if err != nil {
 		return err
 	}
-	return serve(ctx, o, l, log)
-}
-
-// listen takes the HTTP port at once, so that a taken port ends the process before anything else is done.
-func listen(f *flagSet) (net.Listener, error) {
-	address := net.JoinHostPort(f.text("http_address"), strconv.Itoa(f.int("http_port")))
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, exitWith(exitBind, "cannot listen on --http_port %s: %w", f.text("http_port"), err)
-	}
-	return l, nil
+	return serve(ctx, o, w, log)
 }
 
 // serve runs one server until ctx ends or its leadership does: connect, campaign, lead.
-func serve(ctx context.Context, o *options, l net.Listener, log *zap.Logger) error {
-	for _, w := range o.flags.warnings() {
-		log.Warn(w)
+func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
+	for _, text := range o.flags.warnings() {
+		log.Warn(text)
 	}
-	o.identity = net.JoinHostPort(o.identity, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	o.identity, o.scheme = net.JoinHostPort(o.identity, strconv.Itoa(w.port)), w.scheme
 	if err := o.mesos.Validate(); err != nil {
+		w.close()
 		return exitWith(exitFlag, "invalid value of --master or its companions: %w", err)
 	}
 	client, err := leader.Dial(ctx, o.etcd)
 	if err != nil {
+		w.close()
 		return exitWith(exitStoreUnreachable, "cannot connect to the store: %w", err)
 	}
 	defer client.Close()
-	election := leader.New(client, leader.Options{Prefix: o.prefix, TTL: o.ttl})
+	contest := leader.Options{Prefix: o.prefix, TTL: o.ttl}
+	if o.flags.on("etcd_early_takeover") {
+		contest.Reach = leader.Knock
+	}
+	election := leader.New(client, contest)
 	front := newFront(o, election, log)
-	server := &http.Server{Handler: front, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() {
-		stop, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if server.Shutdown(stop) != nil {
-			_ = server.Close()
-		}
-		<-served
-	}()
-	watching, stopWatching := context.WithCancel(ctx)
+	defer front.metrics.Close()
+	processGauges(front.metrics)
+	startReporters(ctx, o.flags, front.metrics, log)
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { election.Observe(watching) })
 	defer watch.Wait()
 	defer stopWatching()
+	w.serve(o.flags, front.guarded(), log)
+	defer w.stop(min(o.stop, lastRequests)) // as a standby, that passes on what still comes
 	log.Info("campaigning for leadership as " + o.identity)
 	term, err := election.Campaign(ctx, o.identity)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && term == nil:
 		return nil
 	case errors.Is(err, leader.ErrDuplicate):
 		return exitWith(exitStoreUnreachable, "another server has the same --hostname and port %s: %w", o.identity, err)
+	case errors.Is(err, leader.ErrRolledBack):
+		return rolledBack(err)
 	case err != nil:
 		return exitWith(exitStoreUnreachable, "campaign for leadership: %w", err)
 	}
-	return (&reign{o: o, client: client, term: term, front: front, log: log, listener: l}).run(ctx)
+	err = (&reign{o: o, client: client, term: term, front: front, log: log, web: w}).run(ctx)
+	if back := election.RolledBack(); back != nil {
+		return rolledBack(back)
+	}
+	return err
+}
+
+// rolledBack ends a process that knows more than etcd does: what etcd has forgotten may still run (F12).
+func rolledBack(err error) error {
+	return exitWith(exitStoreLost, "%w. If it was restored on purpose start this server again: it goes on with the old state, and tasks that state does not know are lost to it", err)
 }
 
 // reign is one term of leadership.
@@ -122,19 +122,20 @@ type reign struct {
 	term     *leader.Term
 	front    *front
 	log      *zap.Logger
-	listener net.Listener
+	web      *web
 	store    *store.Store
 	loop     *loop.Loop
 	driver   *mesos.Driver
 	prober   *probe.Prober
 	fatal    chan error
 	abdicate chan struct{}
+	outage   int // pulses for which the store has taken no writes
 }
 
 // run leads until ctx ends, the lease is lost or Mesos refuses this framework for good.
 func (r *reign) run(ctx context.Context) error {
-	defer r.resign()
 	if err := r.prepare(ctx); err != nil {
+		r.resign()
 		return err
 	}
 	leading, stop := context.WithCancel(ctx)
@@ -143,14 +144,16 @@ func (r *reign) run(ctx context.Context) error {
 	st := r.loop.Snapshot()
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	r.front.lead(r)
-	fmt.Printf("ready: http://127.0.0.1:%d\n", r.listener.Addr().(*net.TCPAddr).Port)
+	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
 	compaction, pulse := time.NewTicker(compactEvery), time.NewTicker(time.Second)
 	defer compaction.Stop()
 	defer pulse.Stop()
 	for {
 		var err error
+		lost := false
 		select {
 		case <-pulse.C:
+			r.watchStore()
 			if still := time.Since(r.loop.Beat()); still < r.o.ttl {
 				continue
 			}
@@ -164,19 +167,42 @@ func (r *reign) run(ctx context.Context) error {
 			}
 			continue
 		case <-r.term.Lost():
+			lost = true
 			err = exitWith(exitLeadershipLost, "leadership lost: the lease in etcd has ended")
 		case err = <-r.fatal:
 		case err = <-ended:
 			ended <- nil
 			err = exitWith(exitLeadershipLost, "leadership ended: %w", err)
 		}
-		r.front.follow()
-		r.driver.Stop(true)
-		stop()
-		<-ended
-		r.prober.Close()
+		r.end(stop, ended, lost)
 		return err
 	}
+}
+
+// watchStore counts how long the store has been away; in time nobody waits for it any more.
+func (r *reign) watchStore() {
+	why := r.loop.Away()
+	if why == nil {
+		r.outage = 0
+		return
+	}
+	if r.outage++; r.outage >= outagePatience {
+		r.front.away(why)
+	}
+}
+
+// end hands over in order (F6): take no more changes, let those under way become durable, send what rests on them,
+// resign. A server whose lease is gone has nothing to hand over and stops at once.
+func (r *reign) end(stop func(), ended <-chan error, lost bool) {
+	r.front.follow()
+	if !lost {
+		r.front.settle(lastSubmits)
+	}
+	stop()
+	<-ended
+	r.driver.Stop(true)
+	r.resign()
+	r.prober.Close()
 }
 
 // prepare loads the state under the fence and wires the parts of the term together (behaviour.md 9.2).
@@ -186,10 +212,13 @@ func (r *reign) prepare(ctx context.Context) error {
 	defer cancel()
 	r.fatal, r.abdicate = make(chan error, 1), make(chan struct{}, 1)
 	r.store = store.New(r.client, store.Fence{Key: r.term.Key, Rev: r.term.Rev}, store.Options{Prefix: r.o.prefix, MaxTxnOps: r.o.flags.int("etcd_max_txn_ops")})
+	if err := r.runtime(ctx); err != nil {
+		return err
+	}
 	began := time.Now()
-	st, err := r.store.Load(ctx)
+	st, err := r.load(ctx)
 	if err != nil {
-		return exitWith(exitStoreLost, "load the state: %w", err)
+		return err
 	}
 	spared := make(map[core.InstanceID]bool)
 	for _, q := range r.store.Quarantined() {
@@ -213,15 +242,40 @@ func (r *reign) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	counted := measured{r.front.metrics}
 	decides := r.o.machine
 	decides.Spared = spared
-	r.loop = loop.New(loop.Config{Machine: machine.New(decides, st), Store: r.store, Caller: r.driver, Publisher: r.front, Prober: r.prober,
+	r.loop = loop.New(loop.Config{Machine: machine.New(decides, st), Store: timedStore{counted, r.store}, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
 		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows})
 	return nil
 }
 
+// load reads the state, as often as it takes: a term does not begin on half of it (D-56).
+func (r *reign) load(ctx context.Context) (*state.State, error) {
+	for {
+		st, err := r.store.Load(ctx)
+		switch {
+		case err == nil:
+			return st, nil
+		case errors.Is(err, store.ErrFenced):
+			return nil, exitWith(exitLeadershipLost, "load the state: %w", err)
+		case !errors.Is(err, store.ErrUnavailable):
+			return nil, exitWith(exitStoreLost, "load the state: %w", err)
+		}
+		r.log.Warn("load the state", zap.Error(err))
+		select {
+		case <-time.After(loadPause):
+		case <-r.term.Lost():
+			return nil, exitWith(exitLeadershipLost, "leadership lost while loading: %w", err)
+		case <-ctx.Done():
+			return nil, exitWith(exitStoreLost, "load the state: %w", err)
+		}
+	}
+}
+
 // hear takes an event of the master: fatal ones end the term, the others go to the machine.
 func (r *reign) hear(e offers.Event) {
+	measured{r.front.metrics}.event(e)
 	if f, ok := e.(offers.FatalError); ok {
 		select {
 		case r.fatal <- exitWith(f.ExitCode, "%s", f.Message):

@@ -301,6 +301,24 @@ func (s *Store) Restore(ctx context.Context, a *Archive) error {
 
 const restorePause = 200 * time.Millisecond // before an attempt whose outcome is unknown is repeated
 
+// Migrates tells whether what is stored has an older layout than this version's, so that Load would change it.
+func (s *Store) Migrates(ctx context.Context) (bool, error) {
+	p, err := s.db.scan(ctx, s.root+keySchema, s.root+keySchema+"\x00", 0, 1)
+	if err != nil {
+		return false, fmt.Errorf("schema version: %w", err)
+	}
+	var have, own struct {
+		Version int `json:"version"`
+	}
+	if len(p.pairs) == 0 || json.Unmarshal(p.pairs[0].value, &have) != nil {
+		return false, nil
+	}
+	if err := json.Unmarshal([]byte(`{"version":`+layoutVersion+`}`), &own); err != nil {
+		return false, err
+	}
+	return have.Version < own.Version, nil
+}
+
 // Runtime is what the last leader asks of the next one (behaviour.md 1.11): URIs, empty for nothing.
 type Runtime struct {
 	Backup  string `json:"backup,omitempty"`
