@@ -211,9 +211,11 @@ func (m *Machine) tally(d *demand, version core.Timestamp, n *offers.Need) {
 			continue
 		}
 		n.Counts.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
-		if s, ok := m.st.SpecAt(d.spec, i.Version); ok && n.InstancesOfFirst == 0 {
-			n.InstancesOfFirst = s.InstanceCount()
-		}
+	}
+	// Quotas of GROUP_BY are shares of the count that is wanted now. Placed instances keep the version they had before
+	// the spec was scaled: with the count of that version (behaviour.md 5.5.2a) no scaling up could ever end.
+	if s, ok := m.st.Spec(d.spec); ok {
+		n.InstancesOfFirst = s.InstanceCount()
 	}
 }
 
