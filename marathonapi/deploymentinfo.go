@@ -53,6 +53,9 @@ func (e *encoder) deployment(snap *state.Snapshot, d *core.Deployment, stall boo
 	}
 	e.count(`],"currentStep":`, d.Current)
 	e.count(`,"totalSteps":`, len(d.Steps))
+	if d.Settings != nil && d.Settings.Paused {
+		e.raw(`,"paused":true`)
+	}
 	if st, ok := snap.Stall(d.ID); stall && ok {
 		e.raw(`,"stall":`)
 		e.stall(snap, &st)
@@ -102,4 +105,20 @@ func (s *Server) cancelDeployment(r *request) error {
 		return r.NoContent(http.StatusAccepted)
 	}
 	return r.deployed(http.StatusOK, res)
+}
+
+// steer pauses, resumes or promotes a deployment and answers with the deployment, or with its id alone if that made it
+// end.
+func steer(action string) func(*Server, *request) error {
+	return func(s *Server, r *request) error {
+		id := r.vars["id"]
+		if _, err := submit[any](s, r, machine.SteerDeployment{ID: id, Action: action}); err != nil {
+			return err
+		}
+		d, runs := r.snap.Deployment(id)
+		if !runs {
+			return r.answer(http.StatusOK, deploymentID{id})
+		}
+		return r.stream(func(e *encoder) { e.deployment(r.snap, d, true) })
+	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"stadion/core"
 	"stadion/core/state"
-	"stadion/deployments"
 )
 
 // groupEmbeds is the default set; any embed parameter switches it off (http-api.md 6.2).
@@ -203,32 +202,13 @@ func (s *Server) putGroup(r *request) error {
 	if err != nil {
 		return err
 	}
-	make := func(tree core.Tree) (core.Change, error) { return s.wire.PutGroup(id, body, false, tree) }
-	if r.flag("dryRun") {
-		return s.dryRun(r, make)
-	}
-	res, err := s.update(r, r.flag("force"), nil, make)
+	res, err := s.update(r, r.flag("force"), nil, func(tree core.Tree) (core.Change, error) {
+		return s.wire.PutGroup(id, body, false, tree)
+	})
 	if err != nil {
 		return err
 	}
 	return r.deployed(http.StatusOK, res)
-}
-
-// dryRun answers with the steps that a change would take; nothing is stored (http-api.md 6.5).
-func (s *Server) dryRun(r *request, make build) error {
-	ch, err := make(r.snap)
-	if err != nil {
-		return err
-	}
-	if err := s.wire.ValidateTree(r.snap, ch); err != nil {
-		return err
-	}
-	stamp := max(core.At(s.now()), r.snap.RootStamp()+1)
-	u, err := deployments.Prepare(r.snap, ch, stamp, s.cfg.Plan)
-	if err != nil {
-		return err
-	}
-	return r.answer(http.StatusOK, map[string]any{"steps": core.WireSteps(u.Steps)})
 }
 
 func (s *Server) patchGroup(r *request) error {

@@ -95,6 +95,7 @@ type deploymentShape struct {
 	} `json:"currentActions"`
 	CurrentStep int    `json:"currentStep"`
 	TotalSteps  int    `json:"totalSteps"`
+	Paused      bool   `json:"paused,omitempty"`
 	Stall       object `json:"stall,omitempty"`
 }
 
@@ -124,18 +125,18 @@ type errorShape struct {
 // answerOf is the body of a successful answer of each route; routes that are missing have none or a free form.
 var answerOf = map[string]object{
 	"GET /v2/apps":                            wrap("apps", listOf(ref("AppInfo"))),
-	"POST /v2/apps":                           ref("AppInfo"),
-	"PUT /v2/apps":                            ref("DeploymentResult"),
-	"PATCH /v2/apps":                          ref("DeploymentResult"),
+	"POST /v2/apps":                           oneOf(ref("AppInfo"), ref("DryRun")),
+	"PUT /v2/apps":                            oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"PATCH /v2/apps":                          oneOf(ref("DeploymentResult"), ref("DryRun")),
 	"GET /v2/apps/*":                          wrap("*", listOf(ref("AppInfo"))),
 	"GET /v2/apps/{id+}/*":                    wrap("*", listOf(ref("AppInfo"))),
 	"GET /v2/apps/*/tasks":                    wrap("tasks", listOf(ref("Task"))),
 	"GET /v2/apps/{id+}/*/tasks":              wrap("tasks", listOf(ref("Task"))),
 	"GET /v2/apps/{id+}":                      wrap("app", ref("AppInfo")),
-	"PUT /v2/apps/{id+}":                      ref("DeploymentResult"),
-	"PATCH /v2/apps/{id+}":                    ref("DeploymentResult"),
-	"DELETE /v2/apps/{id+}":                   ref("DeploymentResult"),
-	"POST /v2/apps/{id+}/restart":             ref("DeploymentResult"),
+	"PUT /v2/apps/{id+}":                      oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"PATCH /v2/apps/{id+}":                    oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"DELETE /v2/apps/{id+}":                   oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"POST /v2/apps/{id+}/restart":             oneOf(ref("DeploymentResult"), ref("DryRun")),
 	"GET /v2/apps/{id+}/versions":             wrap("versions", listOf(stampSchema)),
 	"GET /v2/apps/{id+}/versions/{version}":   ref("AppInfo"),
 	"GET /v2/apps/{id+}/tasks":                wrap("tasks", listOf(ref("Task"))),
@@ -149,22 +150,28 @@ var answerOf = map[string]object{
 	"GET /v2/groups/{id+}/versions":           listOf(stampSchema),
 	"GET /v2/groups/apps":                     listOf(ref("AppInfo")),
 	"GET /v2/groups/{id+}/apps":               listOf(ref("AppInfo")),
-	"POST /v2/groups":                         ref("DeploymentResult"),
-	"POST /v2/groups/{id+}":                   ref("DeploymentResult"),
+	"POST /v2/groups":                         oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"POST /v2/groups/{id+}":                   oneOf(ref("DeploymentResult"), ref("DryRun")),
 	"PUT /v2/groups":                          oneOf(ref("DeploymentResult"), ref("DryRun")),
 	"PUT /v2/groups/{id+}":                    oneOf(ref("DeploymentResult"), ref("DryRun")),
-	"DELETE /v2/groups":                       ref("DeploymentResult"),
-	"DELETE /v2/groups/{id+}":                 ref("DeploymentResult"),
+	"DELETE /v2/groups":                       oneOf(ref("DeploymentResult"), ref("DryRun")),
+	"DELETE /v2/groups/{id+}":                 oneOf(ref("DeploymentResult"), ref("DryRun")),
 	"GET /v2/pods":                            listOf(ref("Pod")),
-	"POST /v2/pods":                           ref("Pod"),
+	"POST /v2/pods":                           oneOf(ref("Pod"), ref("DryRun")),
 	"GET /v2/pods/{id+}":                      ref("Pod"),
-	"PUT /v2/pods/{id+}":                      ref("Pod"),
+	"PUT /v2/pods/{id+}":                      oneOf(ref("Pod"), ref("DryRun")),
 	"GET /v2/pods/::status":                   listOf(ref("PodStatus")),
 	"GET /v2/pods/{id+}::status":              ref("PodStatus"),
 	"GET /v2/pods/{id+}::versions":            listOf(stampSchema),
 	"GET /v2/pods/{id+}::versions/{version}":  ref("Pod"),
 	"GET /v2/deployments":                     listOf(ref("Deployment")),
 	"DELETE /v2/deployments/{id}":             ref("DeploymentResult"),
+	"DELETE /v2/pods/{id+}":                   ref("DryRun"),
+	"PATCH /v2/groups/{id+}":                  ref("DryRun"),
+	"POST /v2/deployments/{id}/pause":         oneOf(ref("Deployment"), ref("DeploymentID")),
+	"POST /v2/deployments/{id}/resume":        oneOf(ref("Deployment"), ref("DeploymentID")),
+	"POST /v2/deployments/{id}/promote":       oneOf(ref("Deployment"), ref("DeploymentID")),
+	"GET /v2/apps/{id+}/explain":              oneOf(ref("Explanation"), wrap("app", ref("AppInfo"))),
 	"GET /v2/tasks":                           wrap("tasks", listOf(ref("Task"))),
 	"POST /v2/tasks/delete":                   oneOf(wrap("tasks", listOf(ref("Task"))), ref("DeploymentResult")),
 	"GET /v2/queue":                           wrap("queue", listOf(ref("QueueItem"))),
@@ -195,8 +202,8 @@ var bodyOf = map[string]object{
 
 // successOf are the status codes of success that are not 200 alone (http-api.md 2).
 var successOf = map[string][]int{
-	"POST /v2/apps": {201}, "PUT /v2/apps/{id+}": {200, 201}, "POST /v2/groups": {201}, "POST /v2/groups/{id+}": {201}, "PUT /v2/groups/{id+}": {200, 201},
-	"POST /v2/pods": {201}, "DELETE /v2/pods/{id+}": {202}, "DELETE /v2/deployments/{id}": {200, 202}, "DELETE /v2/queue/{id+}/delay": {204},
+	"POST /v2/apps": {200, 201}, "PUT /v2/apps/{id+}": {200, 201}, "POST /v2/groups": {200, 201}, "POST /v2/groups/{id+}": {200, 201}, "PUT /v2/groups/{id+}": {200, 201},
+	"POST /v2/pods": {200, 201}, "DELETE /v2/pods/{id+}": {200, 202}, "DELETE /v2/deployments/{id}": {200, 202}, "DELETE /v2/queue/{id+}/delay": {204},
 	"GET /": {302}, "GET /ui": {200, 302}, "GET /help": {302}, "GET /ping": {200, 204},
 }
 

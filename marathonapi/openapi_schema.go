@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stadion/core"
+	"stadion/core/machine"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -23,6 +24,7 @@ var (
 var formOf = map[reflect.Type]object{
 	reflect.TypeFor[core.Timestamp]():           stampSchema,
 	reflect.TypeFor[core.Num]():                 numberSchema,
+	reflect.TypeFor[json.RawMessage]():          {},
 	reflect.TypeFor[core.Constraint]():          object{"type": "array", "items": textSchema, "minItems": 2, "maxItems": 3},
 	reflect.TypeFor[core.EnvValue]():            oneOf(textSchema, object{"type": "object", "required": []string{"secret"}, "properties": object{"secret": textSchema}}),
 	reflect.TypeFor[core.Limit]():               oneOf(numberSchema, object{"const": "unlimited"}),
@@ -35,6 +37,7 @@ var names = map[string]reflect.Type{
 	"AppInfo": reflect.TypeFor[appInfoShape](), "Pod": reflect.TypeFor[core.Pod](), "Task": reflect.TypeFor[taskShape](), "Group": reflect.TypeFor[groupShape](),
 	"Deployment": reflect.TypeFor[deploymentShape](), "DeploymentResult": reflect.TypeFor[resultShape](), "PodStatus": reflect.TypeFor[podInfo](),
 	"QueueItem": reflect.TypeFor[queueItem](), "Info": reflect.TypeFor[infoShape](), "Error": reflect.TypeFor[errorShape](),
+	"DryRun": reflect.TypeFor[preview](), "DeploymentID": reflect.TypeFor[deploymentID](), "Explanation": reflect.TypeFor[machine.Explanation](),
 }
 
 // schemas are the named schemas of the document.
@@ -46,7 +49,6 @@ func schemas() object {
 	for name, t := range map[string]reflect.Type{"AppRequest": reflect.TypeFor[core.App](), "PodRequest": reflect.TypeFor[core.Pod]()} {
 		out[name] = structSchema(t, false)
 	}
-	out["DryRun"] = object{"type": "object", "required": []string{"steps"}, "properties": object{"steps": listOf(object{"type": "object"})}}
 	out["GroupRequest"] = object{"type": "object", "properties": object{"id": textSchema, "apps": listOf(ref("AppRequest")), "groups": listOf(ref("GroupRequest")),
 		"dependencies": listOf(textSchema), "scaleBy": numberSchema, "version": stampSchema, "enforceRole": object{"type": "boolean"}}}
 	return out

@@ -1,6 +1,7 @@
 package marathonapi
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"regexp"
@@ -20,6 +21,7 @@ type request struct {
 	vars     map[string]string
 	produces string // what the client wants of Route.Produces
 	snap     *state.Snapshot
+	dry      bool // only tell what would be (dryRun=true on a route that knows it)
 }
 
 // router finds routes. It does what a router of prefix trees cannot: greedy ids before literal ends.
@@ -166,6 +168,7 @@ func (s *Server) dispatch(c echo.Context) error {
 		return echo.NewHTTPError(http.StatusMethodNotAllowed)
 	}
 	r := &request{Context: c, vars: vars}
+	r.dry = slices.Contains(route.Query, "dryRun") && r.flag("dryRun")
 	if len(route.Produces) > 0 {
 		if r.produces = negotiate(req.Header.Values("Accept"), route.Produces); r.produces == "" {
 			return echo.NewHTTPError(http.StatusNotAcceptable)
@@ -177,7 +180,10 @@ func (s *Server) dispatch(c echo.Context) error {
 	if r.snap = s.loop.Snapshot(); r.snap == nil {
 		return &core.Error{Kind: core.Unavailable, Message: "Could not determine the current leader"}
 	}
-	return route.handle(s, r)
+	if err := route.handle(s, r); err != nil && !errors.Is(err, errAnswered) {
+		return err
+	}
+	return nil
 }
 
 // consumable: a body without a content type is accepted (http-api.md 1.9).

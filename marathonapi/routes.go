@@ -50,8 +50,8 @@ var systemRoutes = []Route{
 }
 
 var (
-	queryForce = []string{"force"}
-	queryPut   = []string{"force", "partialUpdate"}
+	queryForce = []string{"force", "dryRun"}
+	queryPut   = []string{"force", "partialUpdate", "dryRun"}
 	queryKill  = []string{"scale", "force", "wipe"}
 	queryEmbed = []string{"embed"}
 )
@@ -71,13 +71,12 @@ var appRoutes = []Route{
 	{Method: "GET", Pattern: "/v2/apps/{id+}/versions", Produces: asJSON, Section: "4.1", Summary: "versions of an app", Final: true, handle: (*Server).appVersions},
 	{Method: "GET", Pattern: "/v2/apps/{id+}/versions/{version}", Produces: asJSON, Section: "4.1", Summary: "one version of an app", Final: true, handle: (*Server).appVersion},
 	{Method: "POST", Pattern: "/v2/apps/{id+}/restart", Query: queryForce, Produces: asJSON, Section: "4.6", Summary: "replace all instances", handle: (*Server).restartApp},
+	{Method: "GET", Pattern: "/v2/apps/{id+}/explain", Produces: asJSON, Section: "18", Summary: "why an app does not run as wanted (extension)", handle: (*Server).explain},
 	{Method: "GET", Pattern: "/v2/apps/{id+}", Query: queryEmbed, Produces: asJSON, Section: "4.1", Summary: "one app", handle: (*Server).getApp},
 	{Method: "PUT", Pattern: "/v2/apps/{id+}", Query: queryPut, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "create or update an app", handle: (*Server).putApp},
 	{Method: "PATCH", Pattern: "/v2/apps/{id+}", Query: queryForce, Consumes: typeJSON, Produces: asJSON, Section: "4.6", Summary: "update an app", handle: (*Server).patchApp},
 	{Method: "DELETE", Pattern: "/v2/apps/{id+}", Query: queryForce, Produces: asJSON, Section: "4.6", Summary: "remove an app", handle: (*Server).deleteApp},
 }
-
-var queryDry = []string{"force", "dryRun"}
 
 var groupRoutes = []Route{
 	{Method: "GET", Pattern: "/v2/groups/versions/{version}", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "the root group at a version", handle: (*Server).groupVersion},
@@ -88,12 +87,12 @@ var groupRoutes = []Route{
 	{Method: "GET", Pattern: "/v2/groups/{id+}/apps", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "apps of a group and below", handle: (*Server).groupApps},
 	{Method: "GET", Pattern: "/v2/groups", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "the root group", handle: (*Server).getGroup},
 	{Method: "POST", Pattern: "/v2/groups", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "create a group", handle: (*Server).createGroup},
-	{Method: "PUT", Pattern: "/v2/groups", Query: queryDry, Produces: asJSON, Section: "6.3", Summary: "update the root group", handle: (*Server).putGroup},
+	{Method: "PUT", Pattern: "/v2/groups", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "update the root group", handle: (*Server).putGroup},
 	{Method: "DELETE", Pattern: "/v2/groups", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "remove everything", handle: (*Server).deleteGroup},
 	{Method: "GET", Pattern: "/v2/groups/{id+}", Query: queryEmbed, Produces: asJSON, Section: "6.3", Summary: "a group", handle: (*Server).getGroup},
 	{Method: "POST", Pattern: "/v2/groups/{id+}", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "create a group", handle: (*Server).createGroup},
-	{Method: "PUT", Pattern: "/v2/groups/{id+}", Query: queryDry, Produces: asJSON, Section: "6.3", Summary: "create or update a group", handle: (*Server).putGroup},
-	{Method: "PATCH", Pattern: "/v2/groups/{id+}", Produces: asJSON, Section: "6.6", Summary: "set enforceRole", handle: (*Server).patchGroup},
+	{Method: "PUT", Pattern: "/v2/groups/{id+}", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "create or update a group", handle: (*Server).putGroup},
+	{Method: "PATCH", Pattern: "/v2/groups/{id+}", Query: []string{"dryRun"}, Produces: asJSON, Section: "6.6", Summary: "set enforceRole", handle: (*Server).patchGroup},
 	{Method: "DELETE", Pattern: "/v2/groups/{id+}", Query: queryForce, Produces: asJSON, Section: "6.3", Summary: "remove a group and all below", handle: (*Server).deleteGroup},
 }
 
@@ -113,7 +112,10 @@ var podRoutes = []Route{
 
 var otherRoutes = []Route{
 	{Method: "GET", Pattern: "/v2/deployments", Query: queryEmbed, Produces: asJSON, Section: "8.1", Summary: "running deployments", handle: (*Server).listDeployments},
-	{Method: "DELETE", Pattern: "/v2/deployments/{id}", Query: queryForce, Produces: asJSON, Section: "8.1", Summary: "revert or stop a deployment", handle: (*Server).cancelDeployment},
+	{Method: "DELETE", Pattern: "/v2/deployments/{id}", Query: []string{"force"}, Produces: asJSON, Section: "8.1", Summary: "revert or stop a deployment", handle: (*Server).cancelDeployment},
+	{Method: "POST", Pattern: "/v2/deployments/{id}/pause", Produces: asJSON, Section: "18", Summary: "hold a deployment (extension)", handle: steer("pause")},
+	{Method: "POST", Pattern: "/v2/deployments/{id}/resume", Produces: asJSON, Section: "18", Summary: "let a held deployment go on (extension)", handle: steer("resume")},
+	{Method: "POST", Pattern: "/v2/deployments/{id}/promote", Produces: asJSON, Section: "18", Summary: "let a canary become all (extension)", handle: steer("promote")},
 	{Method: "GET", Pattern: "/v2/tasks", Query: []string{"status", "status[]", "containerNetworks"}, Produces: taskTypes, Section: "5.2", Summary: "tasks of all apps", handle: (*Server).allTasks},
 	{Method: "POST", Pattern: "/v2/tasks/delete", Query: queryKill, Consumes: typeJSON, Produces: asJSON, Section: "5.2", Summary: "kill tasks by id", handle: (*Server).killTasks},
 	{Method: "GET", Pattern: "/v2/queue", Query: queryEmbed, Produces: asJSON, Section: "9.1", Summary: "what waits for offers", handle: (*Server).queue},

@@ -15,6 +15,7 @@ import (
 	"stadion/deployments"
 	"stadion/marathonapi/metrics"
 	"stadion/marathonapi/wire"
+	"stadion/offers"
 )
 
 // Bounds of what clients can make the server hold, used where Config leaves them zero.
@@ -66,6 +67,7 @@ type Logging interface {
 type Config struct {
 	Wire          wire.Config
 	Plan          deployments.Flags // for dry runs
+	Offers        offers.Config     // of the machine, for explanations
 	HostPort      string            // own identity, host:port
 	Scheme        string            // http or https; empty: http
 	HTTPPort      int

@@ -17,7 +17,7 @@ const deploymentHeader = "Marathon-Deployment-Id"
 type build func(core.Tree) (core.Change, error)
 
 // update computes a change on the snapshot, checks the merged tree and submits it. On success r.snap is a snapshot
-// that shows the change.
+// that shows the change. With dryRun=true it answers itself and stores nothing.
 func (s *Server) update(r *request, force bool, origin *machine.Origin, make build) (machine.UpdateResult, error) {
 	checked := func(tree core.Tree) (core.Change, error) {
 		ch, err := make(tree)
@@ -30,6 +30,9 @@ func (s *Server) update(r *request, force bool, origin *machine.Origin, make bui
 	ch, err := checked(r.snap)
 	if err != nil {
 		return machine.UpdateResult{}, err
+	}
+	if r.dry {
+		return machine.UpdateResult{}, s.dryRun(r, ch)
 	}
 	cmd := machine.UpdateTree{Base: r.snap.RootStamp(), Change: ch, Rebase: checked, Origin: origin}
 	return submit[machine.UpdateResult](s, r, cmd)

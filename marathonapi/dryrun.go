@@ -1,0 +1,138 @@
+package marathonapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"stadion/core"
+	"stadion/core/state"
+	"stadion/deployments"
+)
+
+// preview is the answer to a change with dryRun=true: what it would do (http-api.md 6.5 asks for the steps, the rest is
+// an extension). Nothing is stored.
+type preview struct {
+	Steps   []core.WireStep `json:"steps"`
+	Changes []specPreview   `json:"changes"`
+	// Locks are the running deployments that hold a spec of the change: without force the change would be refused.
+	Locks []deploymentID `json:"lockedBy"`
+}
+
+// specPreview is what a change does to one app or pod.
+type specPreview struct {
+	ID      core.PathID          `json:"id"`
+	Change  string               `json:"change"` // create, update, restart, remove or none
+	Action  string               `json:"action,omitempty"`
+	Fields  []string             `json:"fields"` // of the definition that differ, sorted
+	Diff    map[string]fieldDiff `json:"diff"`
+	Restart bool                 `json:"restart"` // all present instances are replaced
+	Start   int                  `json:"start"`   // instances that are started, all in all
+	Stop    int                  `json:"stop"`    // instances that are stopped, all in all
+}
+
+type fieldDiff struct {
+	From json.RawMessage `json:"from,omitempty"`
+	To   json.RawMessage `json:"to,omitempty"`
+}
+
+// errAnswered ends a request whose answer is on its way: a dry run needs no more of its handler.
+var errAnswered = errors.New("answered")
+
+// dryRun answers with what a change would do and ends the request.
+func (s *Server) dryRun(r *request, ch core.Change) error {
+	stamp := max(core.At(s.now()), r.snap.RootStamp()+1)
+	u, err := deployments.Prepare(r.snap, ch, stamp, s.cfg.Plan)
+	if err != nil {
+		return err
+	}
+	p, err := deployments.DryRun(r.snap, u, func(id core.PathID) []*core.Instance { return slices.Collect(r.snap.InstancesOf(id)) })
+	if err != nil {
+		return fmt.Errorf("preview: %w", err)
+	}
+	out := preview{Steps: core.WireSteps(p.Steps), Changes: []specPreview{}, Locks: []deploymentID{}}
+	locks := map[string]bool{}
+	for n := range p.Specs {
+		c, err := previewOf(r.snap, u.Target, &p.Specs[n])
+		if err != nil {
+			return err
+		}
+		out.Changes = append(out.Changes, c)
+		if d, held := r.snap.DeploymentOf(c.ID); held {
+			locks[d.ID] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(locks)) {
+		out.Locks = append(out.Locks, deploymentID{id})
+	}
+	if err := r.answer(http.StatusOK, out); err != nil {
+		return err
+	}
+	return errAnswered
+}
+
+func previewOf(snap *state.Snapshot, target core.Tree, p *deployments.SpecPreview) (specPreview, error) {
+	c := specPreview{ID: p.ID, Fields: []string{}, Diff: map[string]fieldDiff{}, Restart: p.Restart}
+	old, had := snap.Spec(p.ID)
+	spec, has := target.Spec(p.ID)
+	have, want := 0, 0
+	for i := range snap.InstancesOf(p.ID) {
+		if i.Goal == core.GoalRunning {
+			have++
+		}
+	}
+	if has {
+		want = spec.InstanceCount()
+	}
+	switch {
+	case !had:
+		c.Change = "create"
+	case !has:
+		c.Change = "remove"
+	case len(p.Fields) > 0:
+		c.Change = "update"
+	case p.Restart:
+		c.Change = "restart"
+	default:
+		c.Change = "none"
+	}
+	if p.Action != "" {
+		c.Action = core.Action{Kind: p.Action, Spec: p.ID, Pod: p.Pod}.WireName()
+		c.Start, c.Stop = max(0, want-have), max(0, have-want)
+		if p.Restart {
+			c.Start, c.Stop = want, have
+		}
+	}
+	if !had || !has || len(p.Fields) == 0 {
+		return c, nil
+	}
+	c.Fields = p.Fields
+	from, err := fieldsOf(old)
+	if err != nil {
+		return c, err
+	}
+	to, err := fieldsOf(spec)
+	if err != nil {
+		return c, err
+	}
+	for _, f := range c.Fields {
+		c.Diff[f] = fieldDiff{from[f], to[f]}
+	}
+	return c, nil
+}
+
+// fieldsOf takes the JSON of a definition apart.
+func fieldsOf(spec core.RunSpec) (map[string]json.RawMessage, error) {
+	text, err := marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", spec.SpecID(), err)
+	}
+	var out map[string]json.RawMessage
+	if err := json.Unmarshal(text, &out); err != nil {
+		return nil, fmt.Errorf("take %s apart: %w", spec.SpecID(), err)
+	}
+	return out, nil
+}
