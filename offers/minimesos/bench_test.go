@@ -1,7 +1,10 @@
 package minimesos
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,21 +46,20 @@ func BenchmarkAllocation5000Agents(b *testing.B) {
 	}
 }
 
-// BenchmarkLaunches goes over real HTTP: ACCEPT of 20 tasks, two statuses and two
-// acknowledgements each.
-func BenchmarkLaunches(b *testing.B) {
-	c := benchCluster(b, 1000)
+func BenchmarkLaunches1000Agents(b *testing.B) { benchmarkLaunches(b, 1000) }
+func BenchmarkLaunches5000Agents(b *testing.B) { benchmarkLaunches(b, 5000) }
+
+// benchmarkLaunches goes over real HTTP: ACCEPT of 20 tasks, two statuses and two
+// acknowledgements each, pipelined as the adapter does.
+func benchmarkLaunches(b *testing.B, agents int) {
+	c := benchCluster(b, agents)
 	t := &testing.T{}
 	f := newFramework(t, c, "web").subscribe()
 	free := make(chan mesos.Offer, 1<<20)
 	running := make(chan struct{}, 1<<20)
 	acks := make(chan *mesos.TaskStatus, 1<<20)
-	for range 8 {
-		go func() {
-			for st := range acks {
-				f.acknowledge(st)
-			}
-		}()
+	for range 2 {
+		go pipelineAcks(b, f, acks)
 	}
 	go func() {
 		for ev := range f.events {
@@ -88,4 +90,51 @@ func BenchmarkLaunches(b *testing.B) {
 		<-running
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// pipelineAcks sends what there is to acknowledge in one write and reads the answers.
+func pipelineAcks(b *testing.B, f *testFramework, acks <-chan *mesos.TaskStatus) {
+	conn, err := net.Dial("tcp", f.c.Addr())
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	var buf []byte
+	for st := range acks {
+		buf = buf[:0]
+		n := 0
+		for more := true; more; {
+			_, body := f.encode(&scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE, FrameworkID: &mesos.FrameworkID{Value: f.id},
+				Acknowledge: &scheduler.Call_Acknowledge{AgentID: *st.AgentID, TaskID: st.TaskID, UUID: st.UUID}})
+			buf = fmt.Appendf(buf, "POST /api/v1/scheduler HTTP/1.1\r\nHost: m\r\nContent-Type: %s\r\nAccept: %s\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s",
+				typeProtobuf, typeProtobuf, streamHeader, f.stream, len(body), body)
+			n++
+			more = false
+			if n < 128 {
+				select {
+				case st = <-acks:
+					more = true
+				default:
+				}
+			}
+		}
+		if _, err := conn.Write(buf); err != nil {
+			b.Error(err)
+			return
+		}
+		for n > 0 {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return // the cluster is closed
+			}
+			if strings.HasPrefix(line, "HTTP/1.1 ") && !strings.HasPrefix(line, "HTTP/1.1 202 ") {
+				b.Error(line)
+			}
+			if line == "\r\n" {
+				n--
+			}
+		}
+	}
 }

@@ -10,14 +10,18 @@ import (
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
 )
 
-// answerCall carries out a call other than SUBSCRIBE.
+// answerCall takes the lock for the call of a request.
 func (c *Cluster) answerCall(call *scheduler.Call, wide *wideCall, principal, streamID string) answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.m
-	if m == nil {
+	if c.m == nil {
 		panic(http.ErrAbortHandler)
 	}
+	return c.m.answerCall(call, wide, principal, streamID)
+}
+
+// answerCall carries out a call other than SUBSCRIBE.
+func (m *master) answerCall(call *scheduler.Call, wide *wideCall, principal, streamID string) answer {
 	fw := m.frameworks[call.FrameworkID.Value]
 	if fw == nil {
 		return bad("Framework cannot be found")

@@ -1,6 +1,7 @@
 package minimesos
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -113,16 +114,17 @@ func (c *Cluster) listen(addr string) error {
 }
 
 func (c *Cluster) serve() {
-	server := &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Minute}
+	fast := newFastConns(c.listener.Addr())
+	server := &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Minute, ConnContext: connContext,
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(context.Background(), fastKey{}, fast) }}
 	c.server = server
-	c.serving.Add(1)
-	listener := c.listener
-	go func() {
-		defer c.serving.Done()
-		if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			c.log("minimesos: serving %s ended: %v", c.addr, err)
-		}
-	}()
+	for _, l := range []net.Listener{c.listener, fast} {
+		c.serving.Go(func() {
+			if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				c.log("minimesos: serving %s ended: %v", c.addr, err)
+			}
+		})
+	}
 }
 
 // addNodes makes the agents of the configuration, with their directories.

@@ -25,6 +25,8 @@
 //     processes have a goroutine that takes their orders one by one.
 //   - The master part can be thrown away (RestartMaster) while the node part
 //     stays: what a new master knows it learns from registry and agents.
+//   - Calls come by the hundred thousand: connections that carry them in protobuf are
+//     served without net/http (fastpath.go).
 //   - mesos-go carries the messages. Resources are compared in a form of our own
 //     (bag), because the allocator of a big cluster does little else.
 package minimesos

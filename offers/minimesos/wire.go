@@ -162,7 +162,10 @@ func (c *Cluster) handleScheduler(w http.ResponseWriter, r *http.Request) {
 		c.serveStream(w, r, call, wide, principal, asJSON)
 		return
 	}
-	c.answerCall(call, wide, principal, sent).write(w)
+	a := c.answerCall(call, wide, principal, sent)
+	if !c.takeOver(w, r, contentType, a) {
+		a.write(w)
+	}
 }
 
 func contentTypeOf(w http.ResponseWriter, r *http.Request) (string, bool) {
