@@ -48,7 +48,7 @@ func (f *front) config() marathonapi.Config {
 	return marathonapi.Config{
 		Wire: wire.Config{MesosRole: fs.text("mesos_role"), DefaultNetworkName: fs.text("default_network_name"), MesosBridgeName: fs.text("mesos_bridge_name"),
 			Features: f.o.features, NewGroupEnforceRole: fs.text("new_group_enforce_role") == "top", MaxApps: fs.int("max_apps")},
-		Plan: f.o.machine.Plan, HostPort: f.o.identity, Scheme: f.o.scheme, HTTPPort: fs.int("http_port"), HTTPSPort: fs.int("https_port"),
+		Plan: f.o.machine.Plan, Offers: f.o.machine.Offers, HostPort: f.o.identity, Scheme: f.o.scheme, HTTPPort: fs.int("http_port"), HTTPSPort: fs.int("https_port"),
 		MaxBody: fs.int64("http_max_body_bytes"), NoCompression: !fs.on("http_compression"),
 		AllowOrigins: fs.list("access_control_allow_origin"), MaxConcurrent: fs.int("http_max_concurrent_requests"),
 		EventBacklog: fs.int("event_stream_max_outstanding_messages"), Version: apiVersion, BuildRef: revision(), Flags: flagValues(fs),
