@@ -191,7 +191,7 @@ func storageURI(path, uri string) error {
 	switch {
 	case err != nil:
 		text = "URI has invalid syntax."
-	case u.Scheme != "file" && u.Scheme != "s3":
+	case u.Scheme != "file":
 		text = "Invalid URI or unsupported scheme: " + uri
 	default:
 		return nil
