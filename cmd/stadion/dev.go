@@ -32,6 +32,7 @@ const (
 	devLease    = 2    // seconds
 	devTxnOps   = 1024 // operations per transaction; a member of our own may take more than etcd's default of 128
 	etcdStart   = 20 * time.Second
+	devGrace    = 6 * time.Second // for tasks that end in order
 )
 
 // runDev runs everything in one process until it is told to stop, then ends it in order: server, tasks, etcd.
@@ -59,7 +60,10 @@ func runDev(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = cluster.Close(true) }()
+	defer func() {
+		cluster.EndTasks(devGrace)
+		_ = cluster.Close(true)
+	}()
 	log.Info("the miniature Mesos listens on http://" + cluster.Addr())
 	for name, value := range map[string]string{"etcd_endpoints": endpoint, "master": cluster.Addr()} {
 		if err := f.fs.Set(name, value); err != nil {

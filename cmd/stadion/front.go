@@ -77,7 +77,7 @@ func flagValues(fs *flagSet) map[string]any {
 			out[name] = fs.on(name)
 		case r.kind == number || r.kind == millis:
 			out[name] = fs.int(name)
-		case r.kind == text && fs.text(name) == "":
+		case r.kind == text && fs.text(name) == "" && name != "enable_features":
 			out[name] = nil
 		default:
 			out[name] = fs.text(name)
