@@ -19,7 +19,7 @@ type lap struct {
 }
 
 // lapOfNoop lets the framework that does nothing launch n tasks on a new master.
-func (b *bench) lapOfNoop(n int) (l lap, err error) {
+func (b *bench) lapOfNoop(form string, n int) (l lap, err error) {
 	dir, err := os.MkdirTemp(os.Getenv("BENCH_DIR"), "stadion-bench-")
 	if err != nil {
 		return l, err
@@ -35,7 +35,7 @@ func (b *bench) lapOfNoop(n int) (l lap, err error) {
 		return l, err
 	}
 	// It is "ready" when all is done, and then waits to be ended with its CPU time still to be read.
-	p, err := start(subjectCore, self, "-noop", master.said, strconv.Itoa(n))
+	p, err := start(subjectCore, self, form, master.said, strconv.Itoa(n))
 	if err != nil {
 		return l, err
 	}
@@ -80,9 +80,14 @@ func (w *world) launch(id string, n int) error {
 
 // race is P1, P2 and P5, and with the same server P7, P21 and P30.
 func (b *bench) race() error {
-	var ours, theirs []lap
+	var ours, theirs, piped []lap
 	for range b.rounds {
-		t, err := b.lapOfNoop(b.instances)
+		q, err := b.lapOfNoop(pipedForm, b.instances)
+		if err != nil {
+			return err
+		}
+		piped = append(piped, q)
+		t, err := b.lapOfNoop(plainForm, b.instances)
 		if err != nil {
 			return err
 		}
@@ -92,12 +97,18 @@ func (b *bench) race() error {
 		}
 		ours, theirs = append(ours, o), append(theirs, t)
 	}
-	each := func(f func(o, t lap) float64) (out []float64) {
+	b.reportRace(ours, theirs, piped)
+	return nil
+}
+
+func (b *bench) reportRace(ours, theirs, piped []lap) {
+	against := func(others []lap, f func(o, t lap) float64) (out []float64) {
 		for i := range ours {
-			out = append(out, f(ours[i], theirs[i]))
+			out = append(out, f(ours[i], others[i]))
 		}
 		return out
 	}
+	each := func(f func(o, t lap) float64) []float64 { return against(theirs, f) }
 	n, size := float64(b.instances), fmt.Sprintf("1 app × %d, %d agents", b.instances, b.agents)
 	list := []measure{
 		{ID: "P1", What: "launch rate ÷ no-op framework", Must: 0.5, Moonshot: 0.8, AtLeast: true, Judged: true, Size: size},
@@ -106,10 +117,12 @@ func (b *bench) race() error {
 		{ID: "P7", What: "scale to 0, all gone, per 100,000 instances", Unit: "s", Must: 60, Moonshot: 25, Judged: b.full, Size: size},
 		{ID: "P21", What: "RSS per instance", Unit: "KiB", Must: 2, Moonshot: 0.7, Judged: b.full, Size: size},
 		{ID: "P30", What: "idle CPU, nothing pending, offers suppressed", Unit: "% core", Must: 2, Moonshot: 0.2, Judged: true, Size: size},
-		{ID: "raw", What: "no-op framework", Unit: "tasks/s", AtLeast: true, Size: size},
-		{ID: "raw", What: "server", Unit: "tasks/s", AtLeast: true, Size: size},
-		{ID: "raw", What: "no-op framework", Unit: "CPU µs", Size: size},
-		{ID: "raw", What: "server", Unit: "CPU µs", Size: size},
+		{ID: "P1w", What: "launch rate ÷ pipelined no-op framework", AtLeast: true, Size: size},
+		{ID: "P5w", What: "CPU per launch ÷ pipelined no-op framework", Size: size},
+		{ID: "raw", What: "launches of the no-op framework", Unit: "1/s", AtLeast: true, Size: size},
+		{ID: "raw", What: "launches of the server", Unit: "1/s", AtLeast: true, Size: size},
+		{ID: "raw", What: "CPU per launch, no-op framework", Unit: "µs", Size: size},
+		{ID: "raw", What: "CPU per launch, server", Unit: "µs", Size: size},
 	}
 	const perLap = 100_000
 	for i, v := range [][]float64{
@@ -119,6 +132,8 @@ func (b *bench) race() error {
 		each(func(o, _ lap) float64 { return o.kill * perLap / n }),
 		each(func(o, _ lap) float64 { return o.memory }),
 		each(func(o, _ lap) float64 { return o.idle * 100 }),
+		against(piped, func(o, t lap) float64 { return t.seconds / o.seconds }),
+		against(piped, func(o, t lap) float64 { return o.cpu / t.cpu }),
 		each(func(_, t lap) float64 { return n / t.seconds }),
 		each(func(o, _ lap) float64 { return n / o.seconds }),
 		each(func(_, t lap) float64 { return t.cpu / n * 1e6 }),
@@ -127,7 +142,6 @@ func (b *bench) race() error {
 		list[i].spread(v)
 	}
 	b.add(list...)
-	return nil
 }
 
 const settleTime = 3 * time.Second // for the runtime to give memory back, and before idling is measured

@@ -51,8 +51,8 @@ func main() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "-etcd":
 		err = runEtcd(os.Args[2])
-	case len(os.Args) == 4 && os.Args[1] == "-noop":
-		err = runNoop(os.Args[2], os.Args[3])
+	case len(os.Args) == 4 && (os.Args[1] == plainForm || os.Args[1] == pipedForm):
+		err = runNoop(os.Args[1], os.Args[2], os.Args[3])
 	default:
 		good, err = runAll(os.Args[1:])
 	}

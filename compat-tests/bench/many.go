@@ -101,13 +101,19 @@ func (b *bench) posting() error {
 		x, total, single, put = append(x, float64(n)), append(total, spent), append(single, median(posts)*1000), append(put, median(puts)*1000)
 	}
 	last := len(x) - 1
+	// What the machine and the disk do meanwhile shows in the puts alike: growth is that of the ratio.
+	relative := make([]float64, len(x))
+	for i := range x {
+		relative[i] = single[i] / put[i]
+	}
 	size := fmt.Sprintf("%d POSTs of apps without instances at each size", b.posts)
 	b.add(measure{ID: "P11", What: "POST p50 ÷ put of the same bytes into etcd, 1 client", Must: 1.6, Moonshot: 1.2, Value: single[0] / put[0], Judged: true,
 		Size: fmt.Sprintf("%s ms ÷ %s ms", number(single[0]), number(put[0]))},
-		measure{ID: "P12", What: "POST p50 with all apps ÷ with 10", Must: 1.5, Moonshot: 1.1, Value: single[last] / single[0], Judged: true,
+		measure{ID: "P12", What: "POST p50 (in puts) with all apps ÷ with 10", Must: 1.5, Moonshot: 1.1, Value: relative[last] / relative[0], Judged: true,
 			Size: fmt.Sprintf("with %.0f apps; %s", x[last], size)},
 		measure{ID: "G2", What: "slope: apps → time of all POSTs", Must: 1.05, Moonshot: 1, Value: slope(x, total), Judged: true, Size: points(x, total, "s")},
-		measure{ID: "G3", What: "slope: apps → time of one more POST", Must: 0.05, Moonshot: 0, Value: slope(x, single), Judged: true, Size: points(x, single, "ms")})
+		measure{ID: "G3", What: "slope: apps → time of one more POST (in puts)", Must: 0.05, Moonshot: 0, Value: slope(x, relative), Judged: true,
+			Size: points(x, single, "ms") + "; puts " + points(x, put, "ms")})
 	return b.lists(w)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -24,15 +25,22 @@ const (
 	mediaType     = "application/x-protobuf"
 	streamHeader  = "Mesos-Stream-Id"
 	perOffer      = 100 // tasks launched on one offer, the server's own default
+	schedulerPath = "/api/v1/scheduler"
+	plainForm     = "-noop"
+	pipedForm     = "-noop-piped"
 	ackSenders    = 8   // connections for acknowledgements
+	ackWindow     = 256 // acknowledgements in one write of the pipelined form
 	ackQueue      = 1 << 16
 	recordsBuffer = 1 << 20
 )
 
 // noop is a framework that does nothing but launch: the most that this machine and this codec allow. It remembers no
-// task, stores nothing and decides nothing.
+// task, stores nothing and decides nothing. It comes in two forms: with an HTTP client as any Go program has it, and
+// pipelined, where a connection carries many acknowledgements in one write before their answers are read.
 type noop struct {
 	url     string
+	host    string
+	piped   bool
 	wanted  int
 	client  *http.Client
 	id      *mesos.FrameworkID
@@ -47,12 +55,12 @@ type noop struct {
 
 // runNoop launches the wanted number of tasks and says how many seconds that took, from the subscription to the last
 // acknowledgement.
-func runNoop(url, wanted string) error {
+func runNoop(form, url, wanted string) error {
 	n, err := strconv.Atoi(wanted)
 	if err != nil {
 		return err
 	}
-	f := &noop{url: url + "/api/v1/scheduler", wanted: n, acks: make(chan *mesos.TaskStatus, ackQueue), failed: make(chan error, ackSenders+1), ended: make(chan struct{}),
+	f := &noop{url: url + schedulerPath, host: strings.TrimPrefix(url, "http://"), piped: form == pipedForm, wanted: n, acks: make(chan *mesos.TaskStatus, ackQueue), failed: make(chan error, ackSenders+1), ended: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ackSenders + 1, DisableCompression: true}}}
 	began := time.Now()
 	res, err := f.subscribe()
@@ -62,7 +70,11 @@ func runNoop(url, wanted string) error {
 	defer res.Body.Close()
 	var senders sync.WaitGroup
 	for range ackSenders {
-		senders.Go(f.acknowledge)
+		if f.piped {
+			senders.Go(f.pipe)
+		} else {
+			senders.Go(f.acknowledge)
+		}
 	}
 	go func() { f.failed <- f.listen(res.Body) }()
 	select {
@@ -197,7 +209,7 @@ func scalar(name string, v float64, o *mesos.Offer) mesos.Resource {
 	return mesos.Resource{Name: name, Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: v}, AllocationInfo: o.AllocationInfo}
 }
 
-// acknowledge sends acknowledgements until all tasks are known to run.
+// acknowledge sends acknowledgements, one at a time, until all tasks are known to run.
 func (f *noop) acknowledge() {
 	for {
 		var st *mesos.TaskStatus
@@ -206,20 +218,97 @@ func (f *noop) acknowledge() {
 		case <-f.ended:
 			return
 		}
-		err := f.call(&scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE, Acknowledge: &scheduler.Call_Acknowledge{AgentID: *st.AgentID, TaskID: st.TaskID, UUID: st.UUID}})
+		err := f.call(f.ackOf(st))
+		if err == nil {
+			err = f.taken(st)
+		}
 		if err != nil {
 			f.failed <- err
 			return
 		}
-		switch st.GetState() {
-		case mesos.TASK_STAGING, mesos.TASK_STARTING:
-		case mesos.TASK_RUNNING:
-			if f.acked.Add(1) == int64(f.wanted) {
-				close(f.ended)
+	}
+}
+
+func (f *noop) ackOf(st *mesos.TaskStatus) *scheduler.Call {
+	return &scheduler.Call{Type: scheduler.Call_ACKNOWLEDGE, FrameworkID: f.id,
+		Acknowledge: &scheduler.Call_Acknowledge{AgentID: *st.AgentID, TaskID: st.TaskID, UUID: st.UUID}}
+}
+
+// taken counts an acknowledgement that the master took.
+func (f *noop) taken(st *mesos.TaskStatus) error {
+	switch st.GetState() {
+	case mesos.TASK_STAGING, mesos.TASK_STARTING:
+	case mesos.TASK_RUNNING:
+		if f.acked.Add(1) == int64(f.wanted) {
+			close(f.ended)
+		}
+	default:
+		return fmt.Errorf("task %s is %s: %s", st.TaskID.Value, st.GetState(), st.GetMessage())
+	}
+	return nil
+}
+
+// pipe sends what waits in one write, then reads the answers.
+func (f *noop) pipe() {
+	conn, err := net.Dial("tcp", f.host)
+	if err != nil {
+		f.failed <- err
+		return
+	}
+	defer conn.Close()
+	answers, window, buf := bufio.NewReaderSize(conn, recordsBuffer), []*mesos.TaskStatus(nil), []byte(nil)
+	head := "POST " + schedulerPath + " HTTP/1.1\r\nHost: " + f.host + "\r\nContent-Type: " + mediaType + "\r\n" + streamHeader + ": " + f.stream + "\r\nContent-Length: "
+	for {
+		window, buf = window[:0], buf[:0]
+		select {
+		case st := <-f.acks:
+			window = append(window, st)
+		case <-f.ended:
+			return
+		}
+		for len(window) < ackWindow && len(f.acks) > 0 {
+			select {
+			case st := <-f.acks:
+				window = append(window, st)
+			default:
 			}
-		default:
-			f.failed <- fmt.Errorf("task %s is %s: %s", st.TaskID.Value, st.GetState(), st.GetMessage())
+		}
+		for _, st := range window {
+			b, err := f.ackOf(st).Marshal()
+			if err != nil {
+				f.failed <- err
+				return
+			}
+			buf = append(buf, head...)
+			buf = strconv.AppendInt(buf, int64(len(b)), 10)
+			buf = append(append(buf, "\r\n\r\n"...), b...)
+		}
+		if _, err = conn.Write(buf); err == nil {
+			err = f.answered(answers, window)
+		}
+		if err != nil {
+			f.failed <- err
 			return
 		}
 	}
+}
+
+// answered reads the answers of a window: empty ones of status 202.
+func (f *noop) answered(r *bufio.Reader, window []*mesos.TaskStatus) error {
+	for _, st := range window {
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			return err
+		}
+		if res.StatusCode != http.StatusAccepted {
+			return fmt.Errorf("ACKNOWLEDGE: status %s", res.Status)
+		}
+		if err := f.taken(st); err != nil {
+			return err
+		}
+	}
+	return nil
 }

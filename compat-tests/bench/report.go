@@ -164,7 +164,11 @@ func (m *measure) line() string {
 	if m.Error != "" {
 		text = m.Error
 	}
-	return fmt.Sprintf("%-4s %-58s %9s %9s %10s %-8s %-8s %s", m.ID, m.What, sign+number(m.Must), sign+number(m.Moonshot), number(m.Value), m.Unit, m.verdict(), text)
+	must, moonshot := sign+number(m.Must), sign+number(m.Moonshot)
+	if m.Must == 0 && !m.Judged {
+		must, moonshot = "", ""
+	}
+	return fmt.Sprintf("%-4s %-58s %9s %9s %10s %-8s %-8s %s", m.ID, m.What, must, moonshot, number(m.Value), m.Unit, m.verdict(), text)
 }
 
 func number(v float64) string {
@@ -172,11 +176,9 @@ func number(v float64) string {
 	case a >= 1000:
 		return fmt.Sprintf("%.0f", v)
 	case a >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case a >= 0.1 || a == 0:
-		return fmt.Sprintf("%.2f", v)
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 	}
-	return fmt.Sprintf("%.4f", v)
+	return strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00")
 }
 
 // table prints everything; it fails when a judged measure misses its bar.
@@ -188,7 +190,7 @@ func (r *report) table() bool {
 		v := r.all[i].verdict()
 		good = good && v != "MISSED" && v != "error"
 	}
-	fmt.Printf("\n%.0f s in all, load now %s; \"shown\": below the size the bar is for\n", time.Since(r.began).Seconds(), load())
+	fmt.Printf("\n%.0f s in all, load now %s; \"shown\": no bar, or below the size that the bar is for\n", time.Since(r.began).Seconds(), load())
 	return good
 }
 
