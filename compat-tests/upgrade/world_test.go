@@ -1,0 +1,160 @@
+package upgrade
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"stadion/compat-tests/harness"
+)
+
+const (
+	deployLimit  = 35 * time.Second
+	drainSeconds = 1 // longer than a proxy needs to see the change
+	service      = "/shop/service"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+type object = map[string]any
+
+// world is a server with two agents and the service's program.
+type world struct {
+	*testing.T
+	*harness.Server
+	script string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	srv := harness.Dev(t, "--agents", "2")
+	w := &world{T: t, Server: srv, script: filepath.Join(srv.Dir, "web.py")}
+	text, err := os.ReadFile("web.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.script, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// web is the service that answers word; more overrides.
+func (w *world) web(word string, instances int, more object) object {
+	app := object{"id": service, "instances": instances, "cpus": 0.01, "mem": 32, "taskKillGracePeriodSeconds": 10,
+		"cmd":             fmt.Sprintf("exec python3 -S %s $PORT0 %s %d", w.script, word, drainSeconds),
+		"portDefinitions": []any{object{"port": 0, "name": "http"}}, "backoffSeconds": 1, "backoffFactor": 1,
+		"upgradeStrategy": object{"minimumHealthCapacity": 1, "maximumOverCapacity": 0.2},
+		"healthChecks": []any{object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 30, "intervalSeconds": 1,
+			"timeoutSeconds": 5, "maxConsecutiveFailures": 10}}}
+	for k, v := range more {
+		app[k] = v
+	}
+	return app
+}
+
+// crashing is a version whose tasks fail at once.
+func (w *world) crashing(instances int, more object) object {
+	app := w.web("broken", instances, more)
+	app["cmd"] = "exit 7"
+	return app
+}
+
+type deployed struct {
+	Version, DeploymentID string
+}
+
+// put changes the service and returns the deployment.
+func (w *world) put(app object, query string) string {
+	w.Helper()
+	var d deployed
+	w.decode(w.Must("PUT", "/v2/apps"+service+query, app, 200, 201), &d)
+	return d.DeploymentID
+}
+
+type deployment struct {
+	ID             string
+	CurrentStep    int
+	CurrentActions []struct {
+		Action                string
+		ReadinessCheckResults []struct {
+			Ready  bool
+			TaskID string
+		}
+	}
+}
+
+func (w *world) deployments() []deployment {
+	w.Helper()
+	var out []deployment
+	w.Get("/v2/deployments", &out)
+	return out
+}
+
+// quiet waits until no deployment runs.
+func (w *world) quiet() {
+	w.Helper()
+	harness.Await(w, deployLimit, "no deployment runs", func() (bool, string) {
+		list := w.deployments()
+		return len(list) == 0, fmt.Sprintf("%+v; %s", list, w.counts())
+	})
+}
+
+type task struct {
+	ID, Host, State, Version, StartedAt string
+	Ports                               []int
+	HealthCheckResults                  []struct{ Alive bool }
+}
+
+type appAnswer struct {
+	App struct {
+		Version                                                            string
+		Cmd                                                                string
+		Instances, TasksRunning, TasksStaged, TasksHealthy, TasksUnhealthy int
+		Tasks                                                              []task
+		LastTaskFailure                                                    *struct{ State, TaskID, Message string }
+	}
+}
+
+func (w *world) app() appAnswer {
+	w.Helper()
+	var a appAnswer
+	w.Get("/v2/apps"+service+"?embed=app.tasks&embed=app.lastTaskFailure", &a)
+	return a
+}
+
+func (w *world) counts() string {
+	a := w.app().App
+	return fmt.Sprintf("instances %d, staged %d, running %d, healthy %d, unhealthy %d", a.Instances, a.TasksStaged, a.TasksRunning, a.TasksHealthy, a.TasksUnhealthy)
+}
+
+// complete waits until the service has exactly n healthy tasks, and returns their ids.
+func (w *world) complete(n int) []string {
+	w.Helper()
+	var out []string
+	harness.Await(w, deployLimit, fmt.Sprintf("%d tasks are healthy and no others run", n), func() (bool, string) {
+		a := w.app().App
+		out = nil
+		for _, t := range a.Tasks {
+			out = append(out, t.ID)
+		}
+		slices.Sort(out)
+		return a.TasksHealthy == n && len(a.Tasks) == n && a.Instances == n, w.counts()
+	})
+	return out
+}
+
+// says waits until every task of the service answers word.
+func (w *world) says(word string) {
+	w.Helper()
+	for _, t := range w.app().App.Tasks {
+		res, err := harness.NewAPI(w, fmt.Sprintf("http://%s:%d", t.Host, t.Ports[0])).Try("GET", "/", nil)
+		if err != nil || !strings.HasPrefix(string(res.Body), word+" ") {
+			w.Errorf("task %s answers %q (%v), want %q", t.ID, res.Body, err, word)
+		}
+	}
+}
