@@ -27,12 +27,11 @@ func (s *State) RemoveInstance(id core.InstanceID) {
 }
 
 func (s *State) setInstance(i *core.Instance) *core.Instance {
-	old, had := s.instances.Get(i.ID)
+	old, had := s.instances.Set(i.ID, i)
 	var before Counts
 	if had {
 		before = s.weigh(old)
 	}
-	s.instances.Set(i.ID, i)
 	s.touch(i.Spec)
 	if i.Scheduled() {
 		if !had || !old.Scheduled() {

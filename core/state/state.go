@@ -49,15 +49,15 @@ type Snapshot struct {
 // State is the writer's side: a View plus the journal of the current batch.
 type State struct {
 	View
-	dirty    map[string]Write
-	order    []string
+	dirty    map[rowKey]int // where in order a row stands
+	order    []Write
 	moved    map[core.PathID]struct{} // specs that changed since the last snapshot
 	revision uint64                   // of the last snapshot that showed a change
 }
 
 // New returns an empty state: a root group and nothing else.
 func New() *State {
-	s := &State{dirty: make(map[string]Write), moved: make(map[core.PathID]struct{})}
+	s := &State{dirty: make(map[rowKey]int), moved: make(map[core.PathID]struct{})}
 	s.groups.Set(core.Root, &core.Group{ID: core.Root})
 	return s
 }

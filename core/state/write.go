@@ -29,13 +29,24 @@ type Write struct {
 	Value any
 }
 
+// rowKey names a row over all durable tables.
+type rowKey struct {
+	table Table
+	key   string
+}
+
+// keptDirty is the number of rows from which the journal's index is made anew: emptying a map costs its largest size.
+const keptDirty = 4096
+
 // note records that a durable row changed; the last change of a row in a batch wins.
 func (s *State) note(t Table, key string, value any) {
-	k := string(t) + "\x00" + key
-	if _, ok := s.dirty[k]; !ok {
-		s.order = append(s.order, k)
+	k := rowKey{t, key}
+	if n, ok := s.dirty[k]; ok {
+		s.order[n].Value = value
+		return
 	}
-	s.dirty[k] = Write{t, key, value}
+	s.dirty[k] = len(s.order)
+	s.order = append(s.order, Write{t, key, value})
 }
 
 // Pending is the number of rows that changed since the last Flush.
@@ -46,12 +57,13 @@ func (s *State) Flush() []Write {
 	if len(s.order) == 0 {
 		return nil
 	}
-	out := make([]Write, len(s.order))
-	for i, k := range s.order {
-		out[i] = s.dirty[k]
+	out := s.order
+	s.order = nil
+	if len(s.dirty) > keptDirty {
+		s.dirty = make(map[rowKey]int)
+	} else {
+		clear(s.dirty)
 	}
-	clear(s.dirty)
-	s.order = s.order[:0]
 	return out
 }
 
