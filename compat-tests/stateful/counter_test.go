@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,8 +131,9 @@ func TestCounter(t *testing.T) {
 	harness.NoneLeft(t, w.dir, limit)
 }
 
-// TestRelease: volumes and reservations end with what held them: a wiped task, a
-// scaled down app, a deleted one; nothing else ends them.
+// TestRelease: volumes and reservations end with a wiped task and with a deleted app.
+// Nothing else ends them: instances that are scaled away rest on their volumes and
+// wake up on them (behaviour 1.8, 2.7).
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -157,12 +159,39 @@ func TestRelease(t *testing.T) {
 		return !strings.Contains(fmt.Sprint(now), victim.LocalVolumes[0].PersistenceID), fmt.Sprint(now)
 	})
 	w.running("/db", 3)
+	volumes := sorted(w.holds(3))
 	w.Must("PUT", "/v2/apps/db", object{"instances": 1}, 200)
 	w.quiet()
-	w.running("/db", 1)
-	w.holds(1)
+	resting := w.rest(1, 2)
+	if now := sorted(w.holds(3)); !slices.Equal(now, volumes) {
+		t.Errorf("scaling down: volumes were %v, are %v", volumes, now)
+	}
+	w.Must("DELETE", "/v2/apps/db/tasks/"+resting[0].ID+"?wipe=true", nil, 200)
+	w.rest(1, 1)
+	if now := fmt.Sprint(w.holds(2)); strings.Contains(now, resting[0].LocalVolumes[0].PersistenceID) {
+		t.Errorf("the wiped volume %s is among %s", resting[0].LocalVolumes[0].PersistenceID, now)
+	}
+	w.Must("PUT", "/v2/apps/db", object{"instances": 2}, 200)
+	w.quiet()
+	if now := fmt.Sprint(w.running("/db", 2)); !strings.Contains(now, resting[1].LocalVolumes[0].PersistenceID) {
+		t.Errorf("scaled up, yet volume %s is not used again: %s", resting[1].LocalVolumes[0].PersistenceID, now)
+	}
+	w.holds(2)
 	w.Must("DELETE", "/v2/apps/db", nil, 200)
 	w.quiet()
 	w.holds(0)
 	harness.NoneLeft(t, w.dir, limit)
+}
+
+// rest waits until n tasks run and others rest, and returns these.
+func (w *world) rest(n, others int) []task {
+	w.Helper()
+	var out []task
+	harness.Await(w, limit, fmt.Sprintf("%d tasks run and %d rest", n, others), func() (bool, string) {
+		var list struct{ Tasks []task }
+		w.Get("/v2/apps/db/tasks", &list)
+		out = slices.DeleteFunc(slices.Clone(list.Tasks), func(t task) bool { return t.State != "TASK_KILLED" })
+		return len(out) == others && len(list.Tasks) == n+others, fmt.Sprintf("%+v", list.Tasks)
+	})
+	return out
 }
