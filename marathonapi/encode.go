@@ -66,9 +66,20 @@ func (e *encoder) spill() {
 
 func (e *encoder) flush() {
 	if e.err == nil && len(e.b) > 0 {
-		_, e.err = e.out.Write(e.b)
+		e.write(e.b)
 	}
 	e.b = e.b[:0]
+}
+
+// goneError is a failure to write: the client went away or takes nothing.
+type goneError struct{ error }
+
+func (g goneError) Unwrap() error { return g.error }
+
+func (e *encoder) write(b []byte) {
+	if _, err := e.out.Write(b); err != nil {
+		e.err = goneError{err}
+	}
 }
 
 func (e *encoder) raw(s string)             { e.b = append(e.b, s...) }

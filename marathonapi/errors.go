@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -69,6 +70,10 @@ func toHTTP(err error) (int, errorBody) {
 
 // onError answers with an error, unless the answer has begun.
 func (s *Server) onError(err error, c echo.Context) {
+	if gone(err, c) {
+		s.log.Debug("answer not taken", zap.String("path", c.Request().URL.Path), zap.Error(err))
+		return
+	}
 	status, body := toHTTP(err)
 	if status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable {
 		s.log.Error("request failed", zap.String("method", c.Request().Method), zap.String("path", c.Request().URL.Path), zap.Error(err))
@@ -92,6 +97,13 @@ func (s *Server) onError(err error, c echo.Context) {
 	if _, err := c.Response().Write(text); err != nil {
 		s.log.Debug("answer not taken", zap.Error(err))
 	}
+}
+
+// gone tells an answer that the client did not take, which is no failure of ours, from one that could not be made.
+func gone(err error, c echo.Context) bool {
+	var g goneError
+	var o *net.OpError
+	return c.Response().Committed && (errors.As(err, &g) || errors.As(err, &o) || c.Request().Context().Err() != nil)
 }
 
 // notFound is a 404 that some deeper part raises: no details.

@@ -286,8 +286,8 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 	return buf, ""
 }
 
-// maxWrite is about how many bytes one write to a stream carries.
-const maxWrite = 256 << 10
+// maxWrite is about how many bytes one write to a stream carries, and so what a stream that takes nothing holds (F27).
+const maxWrite = 64 << 10
 
 // end is the number of the next event.
 func (h *hub) end() uint64 {
@@ -343,7 +343,7 @@ func (s *Server) events(r *request) error {
 	h.Set("Content-Type", typeEvent+";charset=utf-8")
 	h.Set("X-Accel-Buffering", "no")
 	r.Response().WriteHeader(http.StatusOK)
-	w := streamWriter{w: r.Response(), control: http.NewResponseController(r.Response())}
+	w := streamWriter{w: r.Response(), control: http.NewResponseController(r.Response()), limit: s.streamWrite}
 	defer w.release()
 	if w.control.Flush() != nil { // a filtered stream may be silent for long, its headers must not be
 		return nil
@@ -360,7 +360,7 @@ func (s *Server) events(r *request) error {
 // pump sends until the client goes, is too slow or the hub cuts the stream. Errors of writing end it silently: the
 // client is gone.
 func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want func(string) bool) {
-	idle := time.NewTimer(keepAlive)
+	idle := time.NewTimer(s.keepAlive)
 	defer idle.Stop()
 	var buf []byte
 	mark := uint64(0)
@@ -375,7 +375,7 @@ func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want fun
 			if w.write(buf) != nil {
 				return
 			}
-			idle.Reset(keepAlive)
+			idle.Reset(s.keepAlive)
 			continue
 		}
 		mark = 0
@@ -388,7 +388,7 @@ func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want fun
 			if w.write([]byte("\r\n")) != nil {
 				return
 			}
-			idle.Reset(keepAlive)
+			idle.Reset(s.keepAlive)
 		case <-ctx.Done():
 			return
 		}
@@ -405,9 +405,10 @@ func (s *Server) attachment(kind string, r *http.Request) core.Notice {
 type streamWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	limit   time.Duration // of one write
 }
 
-func (w *streamWriter) write(b []byte) error { return w.within(streamWriteTimeout, b) }
+func (w *streamWriter) write(b []byte) error { return w.within(w.limit, b) }
 
 func (w *streamWriter) within(d time.Duration, b []byte) error {
 	if err := w.control.SetWriteDeadline(time.Now().Add(d)); err != nil && !errors.Is(err, http.ErrNotSupported) {

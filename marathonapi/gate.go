@@ -96,10 +96,14 @@ func (s *Server) cors(r *http.Request, h http.Header) {
 	h.Set("Access-Control-Max-Age", "86400")
 }
 
-// limitBody makes reading beyond the limit an error that becomes a 413.
+// limitBody makes reading beyond the limit an error that becomes a 413. Compressed bodies are refused, as nobody sends
+// them to Marathon and what they unfold to has no bound (F25).
 func (s *Server) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
+		if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			return echo.NewHTTPError(http.StatusUnsupportedMediaType)
+		}
 		if r.ContentLength > s.cfg.MaxBody {
 			return &http.MaxBytesError{Limit: s.cfg.MaxBody}
 		}

@@ -150,6 +150,6 @@ func (e *encoder) whole(text []byte) {
 	}
 	e.flush()
 	if e.err == nil {
-		_, e.err = e.out.Write(text)
+		e.write(text)
 	}
 }

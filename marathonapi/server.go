@@ -114,9 +114,11 @@ type Server struct {
 	appInfos  *infos
 	pages     *pages
 	hub       *hub
-	stats     httpStats
-	inflight  atomic.Int64
-	handler   http.Handler
+	// of streams: how often a silent one is kept alive, and how long one write may take
+	keepAlive, streamWrite time.Duration
+	stats                  httpStats
+	inflight               atomic.Int64
+	handler                http.Handler
 }
 
 // New makes a server. It starts no goroutine of its own.
@@ -140,6 +142,7 @@ func New(cfg Config, deps Deps) *Server {
 	s.taskTails = newFragments(maxTails, maxFragmentBytes, taskTail)
 	s.appInfos = newInfos(maxFragments, maxInfoBytes)
 	s.pages = newPages(maxInfoBytes, pageApps)
+	s.keepAlive, s.streamWrite = keepAlive, streamWriteTimeout
 	s.hub = newHub(EventRing, cfg.MaxStreams)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
