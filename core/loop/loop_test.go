@@ -200,7 +200,7 @@ func (b *bench) commit(t *testing.T) asked {
 	}
 }
 
-func TestNothingLeavesBeforeTheCommit(t *testing.T) { // design 2.3, R1, R11
+func TestNothingLeavesBeforeTheCommit(t *testing.T) { // design 2.3, R1, R11, D-14: no launch without its stored intent
 	b := start(t, nil)
 	got := b.submit("/a")
 	c := b.commit(t)
