@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -20,6 +22,7 @@ const (
 	keepAliveTime      = 5 * time.Second // a silent connection is probed after this
 	keepAliveTimeout   = 3 * time.Second // and given up after this
 	probePause         = 200 * time.Millisecond
+	explainTimeout     = 500 * time.Millisecond
 )
 
 // Etcd tells how to reach etcd.
@@ -51,7 +54,7 @@ func Dial(ctx context.Context, e Etcd) (*clientv3.Client, error) {
 	where := strings.Join(e.Endpoints, ", ")
 	c, err := clientv3.New(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("etcd at %s: %w", where, err)
+		return nil, fmt.Errorf("etcd at %s: %w", where, e.explain(err))
 	}
 	for {
 		last := probe(ctx, c, e.Timeout)
@@ -62,9 +65,54 @@ func Dial(ctx context.Context, e Etcd) (*clientv3.Client, error) {
 		case <-time.After(probePause):
 		case <-ctx.Done():
 			_ = c.Close()
-			return nil, fmt.Errorf("etcd at %s does not answer: %w", where, last)
+			return nil, fmt.Errorf("etcd at %s does not answer: %w", where, e.explain(last))
 		}
 	}
+}
+
+// explain looks for what the client's "deadline exceeded" hides: a port where nobody listens, a certificate that one
+// side does not accept (S3).
+func (e Etcd) explain(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	for _, endpoint := range e.Endpoints {
+		if cause := e.knock(endpoint); cause != nil {
+			return fmt.Errorf("%w: %s: %w", err, endpoint, cause)
+		}
+	}
+	return err
+}
+
+// knock makes a connection by hand.
+func (e Etcd) knock(endpoint string) error {
+	address, secure := strings.CutPrefix(endpoint, "https://")
+	address = strings.TrimPrefix(address, "http://")
+	dialer := &net.Dialer{Timeout: explainTimeout}
+	if !secure {
+		c, err := dialer.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	cfg := e.TLS.Clone()
+	if cfg == nil {
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	cfg.NextProtos = []string{"h2"}
+	c, err := tls.DialWithDialer(dialer, "tcp", address, cfg)
+	if err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	defer func() { _ = c.Close() }()
+	// A server says after the handshake that it does not like the client's certificate; otherwise it says nothing.
+	_ = c.SetReadDeadline(time.Now().Add(explainTimeout))
+	var silent net.Error
+	if _, err = c.Read(make([]byte, 1)); err != nil && !(errors.As(err, &silent) && silent.Timeout()) {
+		return fmt.Errorf("TLS, the client's certificate: %w", err)
+	}
+	return nil
 }
 
 // probe is a linearizable read, so that it proves a quorum.
@@ -72,6 +120,9 @@ func probe(ctx context.Context, c *clientv3.Client, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := c.Get(ctx, "/", clientv3.WithCountOnly())
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return nil // a user of our prefix only; the member had to ask the others before it could say so
+	}
 	return err
 }
 
