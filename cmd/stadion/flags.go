@@ -132,7 +132,6 @@ var flagTable = []flagRow{
 	{"gpu_scheduling_behavior", "restricted", text, kept, "apps", "restricted or unrestricted"},
 	{"maintenance_mode", "true", toggle, kept, "apps", "decline offers of agents in maintenance"},
 	{"draining_seconds", "0", number, kept, "apps", "decline so long before a maintenance window"},
-	{"placement_strategy", "", text, kept, "apps", "spread, binpack or random; default: as offers come"},
 
 	{"launch_tokens", "0", number, kept, "launching", "launches per launch_token_refresh_interval; 0: no bound (Marathon: 100)"},
 	{"launch_token_refresh_interval", "30000", millis, kept, "launching", ""},
