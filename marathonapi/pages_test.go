@@ -10,7 +10,7 @@ import (
 	"stadion/core/state"
 )
 
-// TestKeptListsAreFresh (P15): whatever changes, a server that keeps encoded apps and runs of lists answers as one that
+// TestKeptListsAreFresh (P15, D-39): whatever changes, a server that keeps encoded apps and runs of lists answers as one that
 // has never answered before. Small bounds make the caches turn over all the time.
 func TestKeptListsAreFresh(t *testing.T) {
 	paths := []string{"/v2/apps", "/v2/apps?embed=apps.tasks&embed=apps.readiness", "/v2/apps?label=env==prod&id=app-1", "/v2/tasks", "/v2/tasks?status=running",

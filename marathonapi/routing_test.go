@@ -174,7 +174,7 @@ func TestAbdication(t *testing.T) {
 	}
 }
 
-// TestReadYourWrites: every answer is visible at once, deployments included (http-api.md 4.5, 8.5).
+// TestReadYourWrites (R11): every answer is visible at once, deployments included (http-api.md 4.5, 8.5).
 func TestReadYourWrites(t *testing.T) {
 	r := newRig(t, Config{}, nil)
 	got := r.must(201, "POST", "/v2/apps", `{"id":"/a","cmd":"sleep 1"}`)
