@@ -53,7 +53,7 @@ func (e *encoder) deployment(snap *state.Snapshot, d *core.Deployment, stall boo
 	}
 	e.count(`],"currentStep":`, d.Current)
 	e.count(`,"totalSteps":`, len(d.Steps))
-	if d.Settings != nil && d.Settings.Paused {
+	if stall && d.Settings != nil && d.Settings.Paused { // on demand: clients fail over keys they do not know (http-api.md 18)
 		e.raw(`,"paused":true`)
 	}
 	if st, ok := snap.Stall(d.ID); stall && ok {

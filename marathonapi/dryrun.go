@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"stadion/core"
 	"stadion/core/state"
@@ -17,9 +18,9 @@ import (
 // an extension). Nothing is stored.
 type preview struct {
 	Steps   []core.WireStep `json:"steps"`
-	Changes []specPreview   `json:"changes"`
+	Changes []specPreview   `json:"changes,omitzero"`
 	// Locks are the running deployments that hold a spec of the change: without force the change would be refused.
-	Locks []deploymentID `json:"lockedBy"`
+	Locks []deploymentID `json:"lockedBy,omitzero"`
 }
 
 // specPreview is what a change does to one app or pod.
@@ -68,10 +69,20 @@ func (s *Server) dryRun(r *request, ch core.Change) error {
 	for _, id := range slices.Sorted(maps.Keys(locks)) {
 		out.Locks = append(out.Locks, deploymentID{id})
 	}
+	if r.marathonsOwnDryRun() {
+		out.Changes, out.Locks = nil, nil
+	}
 	if err := r.answer(http.StatusOK, out); err != nil {
 		return err
 	}
 	return errAnswered
+}
+
+// marathonsOwnDryRun: Marathon knows dryRun for updates of groups and answers with the steps alone. There the rest is
+// shown on demand, with embed=changes (http-api.md 18).
+func (r *request) marathonsOwnDryRun() bool {
+	req := r.Request()
+	return req.Method == http.MethodPut && strings.HasPrefix(req.URL.Path, "/v2/groups") && !slices.Contains(r.QueryParams()["embed"], "changes")
 }
 
 func previewOf(snap *state.Snapshot, target core.Tree, p *deployments.SpecPreview) (specPreview, error) {

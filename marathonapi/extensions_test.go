@@ -78,7 +78,7 @@ func someChange(rnd *rand.Rand, n int) (method, path, body string) {
 	case 6:
 		return "POST", "/v2/apps" + id + "/restart", ""
 	case 7:
-		return "PUT", "/v2/groups/g", fmt.Sprintf(`{"apps":[{"id":"c","cmd":"sleep %d","instances":1},{"id":"d","cmd":"true","instances":%d,"dependencies":["c"]}]}`, n, rnd.IntN(3))
+		return "PUT", "/v2/groups/g?embed=changes", fmt.Sprintf(`{"apps":[{"id":"c","cmd":"sleep %d","instances":1},{"id":"d","cmd":"true","instances":%d,"dependencies":["c"]}]}`, n, rnd.IntN(3))
 	}
 	return "DELETE", "/v2/groups/g", ""
 }
@@ -193,6 +193,18 @@ func TestDryRunCounts(t *testing.T) {
 	}
 }
 
+// TestDryRunOfGroups: where Marathon itself knows dryRun, the answer is Marathon's unless more is asked for (http-api.md 18).
+func TestDryRunOfGroups(t *testing.T) {
+	r := newRig(t, Config{}, nil)
+	const group = `{"apps":[{"id":"a","cmd":"sleep 1"}]}`
+	for query, more := range map[string]bool{"?dryRun=true": false, "?dryRun=true&embed=changes": true} {
+		res := r.must(200, "PUT", "/v2/groups/g"+query, group)
+		if !strings.Contains(res.body, `{"steps":[{"actions":[{"action":"StartApplication","app":"/g/a"}]}`) || strings.Contains(res.body, `"changes":[`) != more {
+			t.Errorf("%s: %s", query, res.body)
+		}
+	}
+}
+
 // TestSteer: a deployment can be held, let go and promoted; who is not there is a 404.
 func TestSteer(t *testing.T) {
 	r := newRig(t, Config{}, nil)
@@ -201,8 +213,8 @@ func TestSteer(t *testing.T) {
 	if res := r.must(200, "POST", "/v2/deployments/"+id+"/pause", ""); !paused(res) {
 		t.Errorf("paused: %s", res.body)
 	}
-	if res := r.must(200, "GET", "/v2/deployments", ""); !paused(res) {
-		t.Errorf("list: %s", res.body)
+	if asked, not := r.must(200, "GET", "/v2/deployments?embed=stall", ""), r.must(200, "GET", "/v2/deployments", ""); !paused(asked) || paused(not) {
+		t.Errorf("list: %s %s", asked.body, not.body)
 	}
 	for _, action := range []string{"resume", "promote"} {
 		if res := r.must(200, "POST", "/v2/deployments/"+id+"/"+action, ""); paused(res) || !strings.Contains(res.body, id) {
