@@ -8,6 +8,9 @@ import (
 	"stadion/compat-tests/harness"
 )
 
+// wide lets more tasks be replaced at once where that is not what a test is about.
+var wide = object{"upgradeStrategy": object{"minimumHealthCapacity": 1, "maximumOverCapacity": 0.5}}
+
 // TestRollingUpgrade: 20 tasks are replaced four at a time beside the old ones, and
 // no request fails (R7, I5).
 func TestRollingUpgrade(t *testing.T) {
@@ -35,7 +38,7 @@ func TestCrashingVersion(t *testing.T) {
 	t.Run("by hand", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		w.put(w.web("first", n, nil), "")
+		w.put(w.web("first", n, wide), "")
 		w.quiet()
 		w.complete(n)
 		load := startLoad(w, true)
@@ -54,7 +57,7 @@ func TestCrashingVersion(t *testing.T) {
 	t.Run("by label", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		w.put(w.web("first", n, nil), "")
+		w.put(w.web("first", n, wide), "")
 		w.quiet()
 		w.complete(n)
 		load := startLoad(w, true)
@@ -73,14 +76,14 @@ func TestForcedOverride(t *testing.T) {
 	t.Parallel()
 	const n = 6
 	w := newWorld(t)
-	w.put(w.web("first", n, nil), "")
+	w.put(w.web("first", n, wide), "")
 	w.quiet()
 	w.complete(n)
 	load := startLoad(w, false)
-	second := w.put(w.web("second", n, nil), "")
+	second := w.put(w.web("second", n, wide), "")
 	harness.Await(t, deployLimit, "the second version answers", func() (bool, string) { return load.heard("second") > 0, w.counts() })
-	w.Must("PUT", "/v2/apps"+service, w.web("third", n, nil), 409)
-	third := w.put(w.web("third", n, nil), "?force=true")
+	w.Must("PUT", "/v2/apps"+service, w.web("third", n, wide), 409)
+	third := w.put(w.web("third", n, wide), "?force=true")
 	harness.Await(t, deployLimit, "the third version answers", func() (bool, string) { return load.heard("third") > 0, w.counts() })
 	if list := w.deployments(); slices.ContainsFunc(list, func(d deployment) bool { return d.ID == second }) {
 		t.Errorf("an overridden deployment is still listed beside %s: %+v", third, list)

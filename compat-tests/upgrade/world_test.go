@@ -14,7 +14,7 @@ import (
 
 const (
 	deployLimit  = 35 * time.Second
-	drainSeconds = 1 // longer than a proxy needs to see the change
+	drainSeconds = 3 // longer than a health check and a proxy need to see the change
 	service      = "/shop/service"
 )
 
