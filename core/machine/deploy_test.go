@@ -391,7 +391,7 @@ func TestTakenBack(t *testing.T) {
 	labels := func(l string) string { return `{"id":"/web","cmd":"new","labels":{` + l + `}}` }
 	t.Run("deadline", func(t *testing.T) {
 		r := newRig(t)
-		r.running(`{"id":"/web"}`)
+		r.running(`{"id":"/web","labels":{"STADION_DEPLOYMENT_DEADLINE_SECONDS":"600"}}`)
 		r.put(labels(`"STADION_DEPLOYMENT_DEADLINE_SECONDS":"600"`))
 		r.wait(300 * time.Second)
 		r.crash() // the clock is that of the deployment
@@ -402,8 +402,9 @@ func TestTakenBack(t *testing.T) {
 		if got := story(b); command(r) != "sleep 1" || got[0] != "deployment_failed "+cancelledReason {
 			t.Errorf("%s %v", command(r), got)
 		}
-		if r.wait(time.Hour); command(r) != "sleep 1" {
-			t.Error("the way back is taken back")
+		stamp, running := r.m.st.RootStamp(), r.m.st.DeploymentCount()
+		if r.wait(time.Hour); command(r) != "sleep 1" || r.m.st.RootStamp() != stamp || running != 1 {
+			t.Errorf("the way back is taken back: %d deployments", running)
 		}
 	})
 	t.Run("failures, over a failover", func(t *testing.T) {
