@@ -79,7 +79,7 @@ func NewProxy(cfg ProxyConfig, leadership Leadership, local http.Handler) *Proxy
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: p.rewrite, ModifyResponse: p.mark, ErrorHandler: p.fail, FlushInterval: -1,
 		ErrorLog:   log.New(io.Discard, "", 0), // clients see their answer break off; that is all there is to say
-		BufferPool: &bufferPool{sync.Pool{New: func() any { return make([]byte, proxyBuffer) }}},
+		BufferPool: &bufferPool{sync.Pool{New: func() any { b := make([]byte, proxyBuffer); return &b }}},
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := dial.DialContext(ctx, network, address)
@@ -293,5 +293,5 @@ func (b *watchedBody) failed() bool {
 
 type bufferPool struct{ pool sync.Pool }
 
-func (b *bufferPool) Get() []byte  { return b.pool.Get().([]byte) }
-func (b *bufferPool) Put(p []byte) { b.pool.Put(p) } //nolint:staticcheck // one small header per request is no matter
+func (b *bufferPool) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *bufferPool) Put(p []byte) { b.pool.Put(&p) }

@@ -61,18 +61,20 @@ func TestSecureEtcd(t *testing.T) {
 	_ = admin.Close()
 	master := mini(t)
 	password := written(t, "secret\n")
+	patience := "20000" // etcd hashes passwords, which takes its time
 	args := func(ca, cert, user, password string) []string {
 		return []string{"server", "--master", master, "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(freePort(t)),
 			"--etcd_lease_ttl", "2", "--etcd_ca_file", ca, "--etcd_cert_file", cert, "--etcd_key_file", cert, "--etcd_username", user, "--etcd_password_file", password,
-			"--zk_connection_timeout", "1500"}
+			"--zk_connection_timeout", patience}
 	}
 	good := launch(t, "the right one", args(a.file, mine, "stadion", password)...)
-	within(t, 15*time.Second, "the server leads", func() bool { return strings.Contains(good.log(), "ready: ") || good.gone() })
+	within(t, 25*time.Second, "the server leads", func() bool { return strings.Contains(good.log(), "ready: ") || good.gone() })
 	if good.gone() {
 		t.Fatal("refused")
 	}
 	good.addr = strings.TrimPrefix(strings.TrimSpace(strings.Split(strings.Split(good.log(), "ready: ")[1], "\n")[0]), "http://")
 	good.deploy("/app", 1)
+	patience = "3000"
 	for name, c := range map[string]struct {
 		args []string
 		text string
