@@ -199,6 +199,13 @@ func (m *Machine) need(d *demand, i *core.Instance) (*offers.Need, bool) {
 			m.tally(d, i.Version, n)
 		}
 	}
+	// Quotas of GROUP_BY are shares of the count that is wanted now. Placed instances keep the version they had before
+	// the spec was scaled: with the count of that version (behaviour.md 5.5.2a) no scaling up could ever end.
+	if n.Counts != nil {
+		if s, ok := m.st.Spec(d.spec); ok {
+			n.InstancesOfFirst = s.InstanceCount()
+		}
+	}
 	return n, true
 }
 
@@ -211,11 +218,6 @@ func (m *Machine) tally(d *demand, version core.Timestamp, n *offers.Need) {
 			continue
 		}
 		n.Counts.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
-	}
-	// Quotas of GROUP_BY are shares of the count that is wanted now. Placed instances keep the version they had before
-	// the spec was scaled: with the count of that version (behaviour.md 5.5.2a) no scaling up could ever end.
-	if s, ok := m.st.Spec(d.spec); ok {
-		n.InstancesOfFirst = s.InstanceCount()
 	}
 }
 
