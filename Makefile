@@ -35,9 +35,12 @@ lint:
 	$(GO) tool staticcheck ./...
 	cd compat-tests && $(GO) vet ./...
 
+# The whole against its bars, on small sizes; BENCH=full for the real ones, MEASURES="P1 G1" for a few. Go's own benchmarks: bench-micro.
 bench: build
+	cd compat-tests && mkdir -p ../bin && $(GO) build -o ../bin/bench ./bench && STADION_BINARY=$(CURDIR)/bin/stadion ../bin/bench $(MEASURES)
+
+bench-micro:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 # More seeds of the simulation than CI has time for.
 SEEDS ?= 20000
