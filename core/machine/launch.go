@@ -110,7 +110,7 @@ func (m *Machine) mayTake(s *sale) bool {
 // matchReserved launches the waiting instances whose reservations the offer holds.
 func (m *Machine) matchReserved(s *sale) {
 	for _, id := range s.reserved {
-		i, ok := m.st.Instance(core.InstanceID(id))
+		i, ok := m.holder(id)
 		if !ok || i.Reservation == nil || !i.Scheduled() || !m.mayTake(s) || s.offer.Role != "" && i.Role != s.offer.Role {
 			continue
 		}
@@ -184,7 +184,7 @@ func (m *Machine) release(o *offers.Offer) []offers.Operation {
 		if m.cfg.Spared[core.InstanceID(id)] { // its volumes are not ours to destroy
 			return offers.Owner{Instance: &core.Instance{Condition: core.Running}}
 		}
-		i, ok := m.st.Instance(core.InstanceID(id))
+		i, ok := m.holder(id)
 		if !ok {
 			return offers.Owner{}
 		}

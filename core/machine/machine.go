@@ -220,7 +220,7 @@ func (m *Machine) mesos(ev offers.Event) {
 	case offers.StatusUpdate:
 		m.statusUpdate(e)
 	case offers.InverseOffers:
-		m.call(offers.DeclineInverse{IDs: e.IDs})
+		m.call(offers.DeclineInverse(e))
 	case offers.Message:
 		m.notify("framework_message_event", "", core.FrameworkMessage{ExecutorID: e.ExecutorID, SlaveID: e.AgentID, Message: signed(e.Data)})
 	case offers.RoleRefused:

@@ -25,3 +25,17 @@ func (m *Machine) reservationDue(id core.InstanceID) {
 		m.expunge(i)
 	}
 }
+
+// holder is the instance that a reservation belongs to. Its id is that of the instance; only reservations of old
+// versions of Marathon have ids of their own (behaviour.md 5.6), which the slow way finds.
+func (m *Machine) holder(id string) (*core.Instance, bool) {
+	if i, ok := m.st.Instance(core.InstanceID(id)); ok {
+		return i, true
+	}
+	for i := range m.st.Instances() {
+		if i.Reservation != nil && i.Reservation.ID == id {
+			return i, true
+		}
+	}
+	return nil, false
+}

@@ -276,3 +276,19 @@ func TestFrozenRole(t *testing.T) {
 		}
 	}
 }
+
+// TestOldReservation: a reservation whose id is not that of its instance is not taken for one that nobody owns (5.6, 5.7).
+func TestOldReservation(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	c := r.get(id).Clone()
+	old := *c.Reservation
+	old.ID = "db.00000000-0000-1000-8000-000000000000"
+	c.Reservation = &old
+	r.m.st.PutInstance(c)
+	r.status(id, "TASK_KILLED")
+	b := r.give(r.dbOffer("a", id))
+	if d, u := freed(b); d+u > 0 || !slices.Equal(launches(b), []core.TaskID{id.Task("_app", 2)}) {
+		t.Errorf("%d destroyed, launched %v", d, launches(b))
+	}
+}
