@@ -17,7 +17,7 @@ import (
 // spillAt is how many bytes an encoder gathers before it writes; keptBuffer the largest buffer that is used again.
 const (
 	spillAt    = 256 << 10
-	keptBuffer = 1 << 20
+	keptBuffer = 2 << 20
 )
 
 // encoder writes JSON of any length with one small buffer. The first error sticks.

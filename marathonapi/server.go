@@ -28,8 +28,8 @@ const (
 	maxTails             = 100000   // cached tasks per generation
 	maxFragmentBytes     = 32 << 20 // bytes of the caches of definitions and of tasks, each per generation
 	maxInfoBytes         = 48 << 20 // bytes of the caches of apps and of runs of lists, each per generation
-	pageApps             = 256      // most apps in one kept run of a list
-	pageBytes            = 256 << 10
+	pageApps             = 1024     // most apps in one kept run of a list
+	pageBytes            = 1 << 20
 	wholeAt              = 32 << 10 // a kept run of this length is written as it is
 	maxInfoInstances     = 500      // an app with more instances is not cached as a whole
 	keepAlive            = 10 * time.Second
