@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench soak fuzz clean
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak fuzz clean
 
 run: build
 	bin/stadion dev $(ARGS)
