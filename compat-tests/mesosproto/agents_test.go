@@ -305,14 +305,9 @@ func TestMaintenance(t *testing.T) {
 func TestAgentProcesses(t *testing.T) {
 	const why = "an agent has to be cut off or ended"
 	for _, c := range []struct{ name, recording string }{
-		{"agent lost: RESCIND at once, tasks unknown until the ping timeout of 75 to 90 s", "24"},
-		{"agent unreachable: TASK_UNREACHABLE or TASK_LOST, then FAILURE", "24"},
-		{"reconciliation and KILL of an unreachable task, with and without agent id", "24"},
-		{"agent back: TASK_RUNNING, Unreachable agent re-reregistered", "24"},
 		{"agent restarts, checkpoint false: TASK_LOST, AGENT_DISCONNECTED", "25"},
 		{"agent restarts, checkpoint true: nothing but RESCIND", "25"},
 		{"update of a task that ended meanwhile may come twice", "25"},
-		{"agent unregisters: TASK_LOST, AGENT_REMOVED, FAILURE", "25"},
 		{"gone agent cannot register again", "26"},
 	} {
 		t.Run(c.name, func(t *testing.T) { needsHand(t, c.recording, why) })

@@ -73,6 +73,7 @@ func stadionBinary() (string, error) {
 type master struct {
 	t                     *testing.T
 	url                   string
+	faults                string // where the miniature takes orders to misbehave
 	dir                   string
 	resources, attributes string // of each agent
 	proc                  *exec.Cmd
@@ -155,7 +156,7 @@ func (m *master) start(port int) {
 		m.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(context.Background(), path, "minimesos", "--port", fmt.Sprint(port), "--agents", fmt.Sprint(agentCount),
-		"--work_dir", m.dir, "--resources", m.resources, "--attributes", m.attributes)
+		"--work_dir", m.dir, "--resources", m.resources, "--attributes", m.attributes, "--faults_port", "0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -164,10 +165,13 @@ func (m *master) start(port int) {
 	if err := cmd.Start(); err != nil {
 		m.t.Fatalf("start the miniature: %v", err)
 	}
-	ready := make(chan string, 1)
+	ready, faults := make(chan string, 1), make(chan string, 1)
 	go func() {
 		defer close(ready)
 		for s := bufio.NewScanner(out); s.Scan(); {
+			if url, ok := strings.CutPrefix(s.Text(), "faults: "); ok {
+				faults <- url
+			}
 			if url, ok := strings.CutPrefix(s.Text(), "ready: "); ok {
 				ready <- url
 			}
@@ -178,7 +182,7 @@ func (m *master) start(port int) {
 		if !ok {
 			m.t.Fatalf("the miniature ended before it was ready: %v", cmd.Wait())
 		}
-		m.url, m.proc = url, cmd
+		m.url, m.faults, m.proc = url, <-faults, cmd
 	case <-time.After(startTimeout):
 		_ = cmd.Process.Kill() // it may have ended in the meantime
 		m.t.Fatalf("the miniature is not ready after %s", startTimeout)
