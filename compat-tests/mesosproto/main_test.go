@@ -75,7 +75,8 @@ type master struct {
 	url                   string
 	faults                string // where the miniature takes orders to misbehave
 	dir                   string
-	resources, attributes string // of each agent
+	resources, attributes string   // of each agent
+	more                  []string // flags of the miniature
 	proc                  *exec.Cmd
 }
 
@@ -86,10 +87,10 @@ func newMaster(t *testing.T) *master {
 }
 
 // newMasterWith is newMaster with other agents; a real master has those it has.
-func newMasterWith(t *testing.T, resources, attributes string) *master {
+func newMasterWith(t *testing.T, resources, attributes string, more ...string) *master {
 	t.Helper()
 	t.Parallel()
-	m := &master{t: t, url: realURL, resources: resources, attributes: attributes}
+	m := &master{t: t, url: realURL, resources: resources, attributes: attributes, more: more}
 	if m.url != "" {
 		turn.Lock()
 		t.Cleanup(turn.Unlock)
@@ -157,6 +158,7 @@ func (m *master) start(port int) {
 	}
 	cmd := exec.CommandContext(context.Background(), path, "minimesos", "--port", fmt.Sprint(port), "--agents", fmt.Sprint(agentCount),
 		"--work_dir", m.dir, "--resources", m.resources, "--attributes", m.attributes, "--faults_port", "0")
+	cmd.Args = append(cmd.Args, m.more...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

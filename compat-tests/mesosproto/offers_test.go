@@ -70,7 +70,6 @@ func TestOffers(t *testing.T) {
 			t.Errorf("attribute %v", a)
 		}
 	})
-	t.Run("domain of the agent", func(t *testing.T) { needsHand(t, "03", "agents with --domain are needed") })
 	f.must(t, "TEARDOWN", nil)
 	t.Run("old form without capabilities", func(t *testing.T) {
 		g := m.oldFramework().subscribe()
@@ -390,4 +389,14 @@ func joinedOffers(t *testing.T, f *framework, o offer) {
 	}
 	f.accept(t, []offer{first, second}, launch(task("y1", o, "true", obj{"resources": list{cpus(o.scalar("cpus")-0.1, "web"), mem(o.scalar("mem")-96, "web")}})))
 	f.course(t, "y1", starting, running, ended("TASK_FINISHED", "Command exited with status 0"))
+}
+
+// TestFaultDomain is the domain of an agent in its offer (REC 03).
+func TestFaultDomain(t *testing.T) {
+	m := newMasterWith(t, agentResources, agentAttributes, "--domain", "r1/z1")
+	onlyMiniature(t, "03", "agents with --domain are needed")
+	o := m.framework(nil).subscribe().offerOf(t, "")
+	if got := encode(o.Raw["domain"]); got != `{"fault_domain":{"region":{"name":"r1"},"zone":{"name":"z1"}}}` {
+		t.Errorf("domain %s", got)
+	}
 }
