@@ -45,8 +45,12 @@ func (f *fakeMachine) Step(now core.Timestamp, ev machine.Event, b *machine.Batc
 		if e.Task != "" {
 			f.st.PutFailure(&core.TaskFailure{AppID: core.PathID(e.Task)})
 		}
-		if e.Cause != "" {
-			b.Calls = append(b.Calls, offers.Accept{})
+		switch e.Cause {
+		case "":
+		case "kill":
+			b.Calls = append(b.Calls, offers.Kill{})
+		default:
+			b.Calls = append(b.Calls, offers.Reconcile{})
 		}
 	}
 }
@@ -229,6 +233,18 @@ func TestNothingLeavesBeforeTheCommit(t *testing.T) { // design 2.3, R1, R11, D-
 	if got := b.edges.seen(); got[0] != "notices 1 of 12" || got[1] != "calls 1" {
 		t.Errorf("released %v", got)
 	}
+}
+
+// A kill waits for a commit although no row changes: only that proves the fence (R8, F3).
+func TestKillsNeedTheFence(t *testing.T) {
+	b := start(t, nil)
+	b.Post(machine.HealthReport{Cause: "kill"})
+	c := b.commit(t)
+	if len(c.writes) != 0 || len(b.edges.seen()) != 0 {
+		t.Fatalf("%d rows, released %v", len(c.writes), b.edges.seen())
+	}
+	c.end <- nil
+	await(t, "the kill", func() bool { return len(b.edges.seen()) == 1 })
 }
 
 func TestTheNextBatchFillsDuringACommit(t *testing.T) {
