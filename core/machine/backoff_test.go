@@ -74,14 +74,14 @@ func TestBackoffResets(t *testing.T) {
 	})
 	t.Run("DELETE delay", func(t *testing.T) {
 		r, _ := failed(t)
-		if _, err, _ := r.request(ResetDelay{Spec: "/web"}); err != nil {
+		if _, _, err := r.request(ResetDelay{Spec: "/web"}); err != nil {
 			t.Fatal(err)
 		}
 		kept(t, r, false)
 		if len(launches(r.offer("a"))) != 1 {
 			t.Error("not launched at once")
 		}
-		if _, err, _ := r.request(ResetDelay{Spec: "/web"}); err == nil || err.(*core.Error).Kind != core.NotFound ||
+		if _, _, err := r.request(ResetDelay{Spec: "/web"}); err == nil || err.(*core.Error).Kind != core.NotFound ||
 			err.Error() != "Application /web not found in tasks queue." {
 			t.Errorf("nothing waits: %v", err)
 		}

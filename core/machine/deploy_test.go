@@ -73,7 +73,7 @@ func TestConflicts(t *testing.T) {
 	t.Run("overlap: refused with the id; nothing is stored, no lock is touched (D-21, D-24)", func(t *testing.T) {
 		r, first := busy(t)
 		stamp := r.m.st.RootStamp()
-		_, err, b := r.request(UpdateTree{Base: stamp, Change: core.Change{Put: []core.RunSpec{testApp(t, `{"id":"/b","cmd":"x"}`)}}})
+		_, b, err := r.request(UpdateTree{Base: stamp, Change: core.Change{Put: []core.RunSpec{testApp(t, `{"id":"/b","cmd":"x"}`)}}})
 		e, ok := err.(*core.Error)
 		if !ok || e.Kind != core.Locked || e.Message != core.LockedMessage || !slices.Equal(e.Deployments, []string{first.Deployment}) {
 			t.Fatalf("%v", err)
@@ -106,7 +106,7 @@ func TestConflicts(t *testing.T) {
 	})
 	t.Run("DELETE: a forced deployment that takes it back", func(t *testing.T) {
 		r, first := busy(t)
-		res, err, _ := r.request(CancelDeployment{ID: first.Deployment})
+		res, _, err := r.request(CancelDeployment{ID: first.Deployment})
 		if err != nil || res.(UpdateResult).Deployment == "" || res.(UpdateResult).Deployment == first.Deployment {
 			t.Fatalf("%+v %v", res, err)
 		}
@@ -116,7 +116,7 @@ func TestConflicts(t *testing.T) {
 	})
 	t.Run("DELETE with force: the record goes, the tree keeps the target", func(t *testing.T) {
 		r, first := busy(t)
-		res, err, b := r.request(CancelDeployment{ID: first.Deployment, Force: true})
+		res, b, err := r.request(CancelDeployment{ID: first.Deployment, Force: true})
 		if err != nil || res.(UpdateResult).Deployment != "" {
 			t.Fatalf("%+v %v", res, err)
 		}
@@ -129,7 +129,7 @@ func TestConflicts(t *testing.T) {
 	})
 	t.Run("unknown", func(t *testing.T) {
 		r, _ := busy(t)
-		if _, err, _ := r.request(CancelDeployment{ID: "x"}); err == nil || err.Error() != "DeploymentPlan x does not exist" {
+		if _, _, err := r.request(CancelDeployment{ID: "x"}); err == nil || err.Error() != "DeploymentPlan x does not exist" {
 			t.Error(err)
 		}
 	})
@@ -148,7 +148,7 @@ func TestLimitOfDeployments(t *testing.T) {
 	first, _ := r.put(`{"id":"/a"}`)
 	r.put(`{"id":"/b"}`)
 	refused := func(ch core.Change) bool {
-		_, err, _ := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: ch})
+		_, _, err := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: ch})
 		e, ok := err.(*core.Error)
 		return ok && e.Kind == core.LimitReached
 	}
@@ -159,7 +159,7 @@ func TestLimitOfDeployments(t *testing.T) {
 		t.Error("one that takes the place of another is refused")
 	}
 	d, _ := r.m.st.DeploymentOf("/a")
-	if _, err, _ := r.request(CancelDeployment{ID: d.ID}); err != nil || d.ID == first.Deployment {
+	if _, _, err := r.request(CancelDeployment{ID: d.ID}); err != nil || d.ID == first.Deployment {
 		t.Errorf("a rollback is refused: %v", err)
 	}
 }
@@ -171,7 +171,7 @@ func TestStamps(t *testing.T) {
 	b, _ := r.put(`{"id":"/b"}`)
 	r.now -= 3_600_000
 	c, _ := r.put(`{"id":"/c"}`)
-	res, err, _ := r.request(CancelDeployment{ID: c.Deployment})
+	res, _, err := r.request(CancelDeployment{ID: c.Deployment})
 	if err != nil || a.Version >= b.Version || b.Version >= c.Version || c.Version >= res.(UpdateResult).Version {
 		t.Errorf("%v %v %v %v", a.Version, b.Version, c.Version, res)
 	}
@@ -198,7 +198,7 @@ func TestHalfDone(t *testing.T) {
 	r := newRig(t)
 	r.running(`{"id":"/web","instances":2}`)
 	res, _ := r.put(`{"id":"/web","instances":2,"cmd":"new"}`)
-	_, _, b := r.request(CancelDeployment{ID: res.Deployment, Force: true})
+	_, b, _ := r.request(CancelDeployment{ID: res.Deployment, Force: true})
 	if len(b.Logs) != 1 || !strings.Contains(b.Logs[0].Text, "2 instances keep an outdated configuration") {
 		t.Errorf("%+v", b.Logs)
 	}
@@ -271,7 +271,7 @@ func TestStall(t *testing.T) {
 		if got := stall(r, res.Deployment); got != "/b offers 1" {
 			t.Errorf("%q", got)
 		}
-		if _, err, _ := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: core.Change{Put: []core.RunSpec{testApp(t, `{"id":"/a","cmd":"x"}`)}}}); err == nil {
+		if _, _, err := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: core.Change{Put: []core.RunSpec{testApp(t, `{"id":"/a","cmd":"x"}`)}}}); err == nil {
 			t.Error("the finished specs of the plan are free")
 		}
 	})
@@ -359,7 +359,7 @@ func TestCanary(t *testing.T) {
 	if r.up("/web", "b"); fresh() != 1 {
 		t.Errorf("a failover promotes: %d", fresh())
 	}
-	_, err, _ := r.request(SteerDeployment{ID: res.Deployment, Action: "promote"})
+	_, _, err := r.request(SteerDeployment{ID: res.Deployment, Action: "promote"})
 	if err != nil || fresh() < 2 {
 		t.Errorf("%d new instances after the promotion: %v", fresh(), err)
 	}
@@ -377,7 +377,7 @@ func TestCanary(t *testing.T) {
 	if r.m.st.DeploymentCount() != 0 || fresh() != 4 || len(r.ids("/web")) != 4 {
 		t.Errorf("%d deployments, %d new", r.m.st.DeploymentCount(), fresh())
 	}
-	if _, err, _ := r.request(SteerDeployment{ID: "x", Action: "pause"}); err == nil {
+	if _, _, err := r.request(SteerDeployment{ID: "x", Action: "pause"}); err == nil {
 		t.Error("an unknown one is steered")
 	}
 }

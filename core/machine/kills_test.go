@@ -41,7 +41,7 @@ func TestKillCalls(t *testing.T) {
 				c.prepare(r, id)
 			}
 			before := r.get(id)
-			res, err, b := r.request(KillInstances{IDs: []core.InstanceID{id, "web.instance-nobody"}, Wipe: c.wipe})
+			res, b, err := r.request(KillInstances{IDs: []core.InstanceID{id, "web.instance-nobody"}, Wipe: c.wipe})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestKillQueue(t *testing.T) {
 	}
 	t.Run("the window, and the next when one is over", func(t *testing.T) {
 		r, ids := fill(t, map[string]int{"a": 10})
-		_, _, b := r.request(KillInstances{IDs: ids})
+		_, b, _ := r.request(KillInstances{IDs: ids})
 		if len(kills(b)) != 4 {
 			t.Fatalf("%d in flight", len(kills(b)))
 		}
@@ -134,7 +134,7 @@ func TestKillQueue(t *testing.T) {
 	})
 	t.Run("agents take turns (D-47)", func(t *testing.T) {
 		r, ids := fill(t, map[string]int{"a": 10, "b": 1, "c": 1})
-		_, _, b := r.request(KillInstances{IDs: ids})
+		_, b, _ := r.request(KillInstances{IDs: ids})
 		seen := map[string]int{}
 		for _, k := range kills(b) {
 			seen[agentOf(r, k)]++
@@ -159,7 +159,7 @@ func TestKillQueue(t *testing.T) {
 	t.Run("nothing is killed without a connection, all of it after the next (D-25)", func(t *testing.T) {
 		r, ids := fill(t, map[string]int{"a": 3})
 		r.do(Mesos{offers.Disconnected{Reason: "gone"}})
-		_, _, b := r.request(KillInstances{IDs: ids})
+		_, b, _ := r.request(KillInstances{IDs: ids})
 		b.add(r.wait(2 * time.Minute))
 		if len(kills(b)) > 0 {
 			t.Errorf("kills %v", kills(b))

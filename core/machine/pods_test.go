@@ -48,7 +48,7 @@ func TestPodLife(t *testing.T) {
 	if b = r.podStatus(id, "two", "TASK_RUNNING"); !tells(b, "deployment_success") || r.get(id).Condition != core.Running {
 		t.Errorf("%v", told(b))
 	}
-	_, _, b = r.request(KillInstances{IDs: []core.InstanceID{id}})
+	_, b, _ = r.request(KillInstances{IDs: []core.InstanceID{id}})
 	if got := kills(b); !slices.Equal(got, want) {
 		t.Errorf("kills %v", got)
 	}
@@ -132,7 +132,7 @@ func TestPodHealth(t *testing.T) {
 func TestPodWipe(t *testing.T) {
 	r := newRig(t)
 	id := r.pod(twoContainers)
-	_, _, b := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true})
+	_, b, _ := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true})
 	if len(kills(b)) != 2 || len(b.Replies) != 0 {
 		t.Errorf("kills %v, %d answers", kills(b), len(b.Replies))
 	}

@@ -169,7 +169,7 @@ func TestResidentWipe(t *testing.T) {
 	r := newRig(t)
 	id := r.resident(db)
 	offer := r.dbOffer("a", id)
-	if _, _, b := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true}); len(kills(b)) != 1 || len(b.Replies) > 0 {
+	if _, b, _ := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true}); len(kills(b)) != 1 || len(b.Replies) > 0 {
 		t.Fatalf("%+v", b)
 	}
 	b := r.status(id, "TASK_KILLED")
@@ -232,7 +232,7 @@ func TestResidentUpgrade(t *testing.T) {
 	if i := r.get(id); i.Version != res.Version || i.Incarnation != 2 {
 		t.Fatalf("%+v", i)
 	}
-	if _, err, _ := r.request(CancelDeployment{ID: res.Deployment}); err != nil { // and back again
+	if _, _, err := r.request(CancelDeployment{ID: res.Deployment}); err != nil { // and back again
 		t.Fatal(err)
 	}
 	r.status(id, "TASK_KILLED")

@@ -98,22 +98,22 @@ func (r *rig) reload() *Batch {
 	return r.do(Begin{Seed: 2})
 }
 
-func (r *rig) request(c Command) (any, error, *Batch) {
+func (r *rig) request(c Command) (any, *Batch, error) {
 	r.serial++
 	id := uint64(r.serial)
 	b := r.do(Request{ID: id, Command: c})
 	for _, x := range b.Replies {
 		if x.ID == id {
-			return x.Result, x.Err, b
+			return x.Result, b, x.Err
 		}
 	}
-	return nil, nil, b
+	return nil, b, nil
 }
 
 // change submits a change of the tree that must be accepted.
 func (r *rig) change(ch core.Change) (UpdateResult, *Batch) {
 	r.t.Helper()
-	res, err, b := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: ch})
+	res, b, err := r.request(UpdateTree{Base: r.m.st.RootStamp(), Change: ch})
 	if err != nil {
 		r.t.Fatal(err)
 	}
