@@ -15,7 +15,7 @@ import (
 func read[T any](t *testing.T, s *Server, path string) (out T) {
 	t.Helper()
 	w := get(s, "GET", path)
-	conform(t, "GET", path, reply{w.Result(), w.Body.String()})
+	conform(t, "GET", path, "", reply{w.Result(), w.Body.String()})
 	if err := json.Unmarshal(w.Body.Bytes(), &out); w.Code != 200 || err != nil {
 		t.Fatalf("GET %s: %d %s: %v", path, w.Code, w.Body, err)
 	}

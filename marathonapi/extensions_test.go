@@ -232,7 +232,7 @@ func TestExplain(t *testing.T) {
 	s, _ := stillServer(st)
 	s.cfg.Offers = offers.Config{AcceptedRolesDefault: "any", GPUBehavior: "restricted", DefaultExecutor: "//cmd", BridgeName: "b"}
 	w := get(s, "GET", "/v2/apps/w/explain")
-	conform(t, "GET", "/v2/apps/w/explain", reply{w.Result(), w.Body.String()})
+	conform(t, "GET", "/v2/apps/w/explain", "", reply{w.Result(), w.Body.String()})
 	for _, part := range []string{`"waiting":1`, `"agents":1`, `"waitingFor":"resources"`, `"host":"agent-7"`, `"InsufficientMemory"`, `"lacks":64`} {
 		if !strings.Contains(w.Body.String(), part) {
 			t.Errorf("%d %s has no %s", w.Code, w.Body, part)

@@ -115,6 +115,9 @@ func addFields(t reflect.Type, props object, answer bool) (required []string) {
 		if f.Type.Kind() == reflect.Pointer && options == "" {
 			schema = object{"oneOf": []object{schema, {"type": "null"}}}
 		}
+		if !answer { // null equals absent (http-api.md 1.13)
+			schema = object{"anyOf": []object{schema, {"type": "null"}}}
+		}
 		props[name] = schema
 		if options == "" {
 			required = append(required, name)

@@ -26,12 +26,18 @@ var apiSchemas = sync.OnceValues(func() (*jsonschema.Compiler, error) {
 
 var compiled sync.Map // JSON pointer → *jsonschema.Schema
 
-// conform holds an answer of the test suite against the document: its path, method and status must stand there, and a
-// JSON body must be as described.
-func conform(t *testing.T, method, path string, res reply) {
+// conform holds a request of the test suite that was accepted, and its answer, against the document: path, method and
+// status must stand there, and both bodies must be as described.
+func conform(t *testing.T, method, path, sent string, res reply) {
 	t.Helper()
 	path, _, _ = strings.Cut(path, "?")
 	route, _, _ := newRouter(Routes()).find(method, path)
+	if route != nil && res.StatusCode < 300 && sent != "" {
+		if _, described := bodyOf[method+" "+route.Pattern]; described {
+			open, _ := openPath(*route)
+			validate(t, "the request "+method+" "+path, "#/paths/"+escapePointer(open)+"/"+strings.ToLower(method)+"/requestBody/content/application~1json/schema", sent)
+		}
+	}
 	if route == nil || method == http.MethodHead || !strings.HasPrefix(res.Header.Get("Content-Type"), typeJSON) || res.body == "" {
 		return
 	}
@@ -42,7 +48,14 @@ func conform(t *testing.T, method, path string, res reply) {
 	} else if _, described := answerOf[method+" "+route.Pattern]; !described {
 		return
 	}
-	at := "openapi.json#/paths/" + escapePointer(open) + "/" + strings.ToLower(method) + "/responses/" + status + "/content/application~1json/schema"
+	validate(t, "the answer to "+method+" "+path+" ("+itoa(res.StatusCode)+")",
+		"#/paths/"+escapePointer(open)+"/"+strings.ToLower(method)+"/responses/"+status+"/content/application~1json/schema", res.body)
+}
+
+// validate holds a JSON text against the schema at a place of the document.
+func validate(t *testing.T, what, pointer, text string) {
+	t.Helper()
+	at := "openapi.json" + pointer
 	s, ok := compiled.Load(at)
 	if !ok {
 		c, err := apiSchemas()
@@ -51,17 +64,17 @@ func conform(t *testing.T, method, path string, res reply) {
 		}
 		fresh, err := c.Compile(at)
 		if err != nil {
-			t.Fatalf("%s %s answers %d, which the OpenAPI document does not know: %v", method, path, res.StatusCode, err)
+			t.Fatalf("%s is not in the OpenAPI document: %v", what, err)
 		}
 		s, _ = compiled.LoadOrStore(at, fresh)
 	}
-	body, err := jsonschema.UnmarshalJSON(strings.NewReader(res.body))
+	body, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
-		t.Errorf("%s %s: %v", method, path, err)
+		t.Errorf("%s: %v", what, err)
 		return
 	}
 	if err := s.(*jsonschema.Schema).Validate(body); err != nil {
-		t.Errorf("%s %s: the answer is not as the OpenAPI document says: %v\n%s", method, path, err, res.body)
+		t.Errorf("%s is not as the OpenAPI document says: %v\n%s", what, err, text)
 	}
 }
 

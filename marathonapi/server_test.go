@@ -105,7 +105,7 @@ func (r *rig) do(method, path, body string, header ...string) reply {
 		r.Fatal(err)
 	}
 	got := reply{res, string(text)}
-	conform(r.T, method, path, got)
+	conform(r.T, method, path, body, got)
 	return got
 }
 
