@@ -161,11 +161,7 @@ func (s *Server) groupVersion(r *request) error {
 }
 
 func (s *Server) createGroup(r *request) error {
-	body, err := r.body()
-	if err != nil {
-		return err
-	}
-	id, err := r.writableID()
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}
@@ -194,11 +190,7 @@ func bodyGroupID(path core.PathID, body []byte) core.PathID {
 }
 
 func (s *Server) putGroup(r *request) error {
-	body, err := r.body()
-	if err != nil {
-		return err
-	}
-	id, err := r.writableID()
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}
@@ -212,11 +204,7 @@ func (s *Server) putGroup(r *request) error {
 }
 
 func (s *Server) patchGroup(r *request) error {
-	body, err := r.body()
-	if err != nil {
-		return err
-	}
-	id, err := r.writableID()
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}

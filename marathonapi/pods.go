@@ -86,11 +86,7 @@ func (s *Server) storedPod(r *request, status int, sent *core.Pod, res machine.U
 }
 
 func (s *Server) putPod(r *request) error {
-	body, err := r.body()
-	if err != nil {
-		return err
-	}
-	id, err := r.writableID()
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}

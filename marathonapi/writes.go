@@ -124,11 +124,7 @@ type createdApp struct {
 }
 
 func (s *Server) putApp(r *request) error {
-	body, err := r.body()
-	if err != nil {
-		return err
-	}
-	id, err := r.writableID()
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}
@@ -164,12 +160,18 @@ func (r *request) writableID() (core.PathID, error) {
 	return id, nil
 }
 
-func (s *Server) patchApp(r *request) error {
+// target is the id of the path and the body of a request that may create it.
+func (r *request) target() (core.PathID, []byte, error) {
 	body, err := r.body()
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	id, err := r.writableID()
+	return id, body, err
+}
+
+func (s *Server) patchApp(r *request) error {
+	id, body, err := r.target()
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ type Config struct {
 	HomeRegion           string
 	MaxInstancesPerOffer int
 	ReservationTimeoutMs int64
-	PlacementStrategy    string // "", spread, binpack, random
 }
 
 // Reason is why an offer did not fit, in the order of the funnel of /v2/queue (behaviour.md 4.5).

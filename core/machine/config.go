@@ -31,7 +31,6 @@ type Config struct {
 	KillRetryMs         int64
 	LaunchConfirmMs     int64 // Provisioned longer than this is killed
 	LaunchMs            int64 // Staging or Starting longer than this is killed
-	ReconcileInitialMs  int64
 	ReconcileIntervalMs int64
 	ScaleInitialMs      int64
 	ScaleIntervalMs     int64
@@ -50,7 +49,7 @@ func DefaultConfig() Config {
 		Plan: deployments.Flags{PortMin: 10000, PortMax: 20000}, MesosRole: "*",
 		MaxRows: 120, MaxRunningDeployments: 100, MaxVersions: 50, KillChunk: 100, LaunchTokenRefreshMs: 30000, ReplacedPerPeriod: 1000, AvoidAfter: 3,
 		DeclineMs: 120000, OfferTimeoutMs: 3000, MinReviveMs: 1000, SuppressOffers: true, KillRetryMs: 30000,
-		LaunchConfirmMs: 300000, LaunchMs: 300000, ReconcileInitialMs: 15000, ReconcileIntervalMs: 600000,
+		LaunchConfirmMs: 300000, LaunchMs: 300000, ReconcileIntervalMs: 600000,
 		ScaleInitialMs: 15000, ScaleIntervalMs: 300000, StallMs: 300000,
 	}
 }

@@ -14,26 +14,8 @@ import (
 // handleV1 is POST /api/v1 of an agent: its health, its version and the files of
 // its sandboxes. The other calls are for operators of real agents.
 func (n *node) handleV1(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		onlyPost(w, r)
-		return
-	}
-	contentType, ok := contentTypeOf(w, r)
-	if !ok {
-		return
-	}
-	body, err := readBody(r, nil)
-	if err != nil {
-		return // the client is gone
-	}
 	call := &api.Call{}
-	if contentType == typeProtobuf {
-		if call.Unmarshal(body) != nil {
-			bad("Failed to parse body into Call protobuf").write(w)
-			return
-		}
-	} else if _, err := parseJSON(body, call, "Call"); err != nil {
-		bad("%s", err.Error()).write(w)
+	if !readCall(w, r, call) {
 		return
 	}
 	asJSON, ok := acceptedCodec(w, r)
@@ -46,6 +28,7 @@ func (n *node) handleV1(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data, contentType := appendJSON(nil, resp), typeJSON
+	var err error
 	if !asJSON {
 		if data, err = resp.Marshal(); err != nil {
 			writeText(w, http.StatusInternalServerError, err.Error())
@@ -146,4 +129,32 @@ func (n *node) handleStatistics(w http.ResponseWriter, r *http.Request) {
 	}
 	n.c.mu.Unlock()
 	writeJSON(w, r, out)
+}
+
+// readCall reads the call of an operator in either codec, or answers what is wrong with it and returns false.
+func readCall(w http.ResponseWriter, r *http.Request, call interface{ Unmarshal([]byte) error }) bool {
+	if r.Method != http.MethodPost {
+		onlyPost(w, r)
+		return false
+	}
+	contentType, ok := contentTypeOf(w, r)
+	if !ok {
+		return false
+	}
+	body, err := readBody(r, nil)
+	if err != nil {
+		return false // the client is gone
+	}
+	if contentType == typeProtobuf {
+		if call.Unmarshal(body) != nil {
+			bad("Failed to parse body into Call protobuf").write(w)
+			return false
+		}
+		return true
+	}
+	if _, err := parseJSON(body, call, "Call"); err != nil {
+		bad("%s", err.Error()).write(w)
+		return false
+	}
+	return true
 }

@@ -22,26 +22,8 @@ func (c *Cluster) handleOperator(w http.ResponseWriter, r *http.Request) {
 	if c.elsewhere(w, r) {
 		return
 	}
-	if r.Method != http.MethodPost {
-		onlyPost(w, r)
-		return
-	}
-	contentType, ok := contentTypeOf(w, r)
-	if !ok {
-		return
-	}
-	body, err := readBody(r, nil)
-	if err != nil {
-		return // the client is gone
-	}
 	call := &operator.Call{}
-	if contentType == typeProtobuf {
-		if call.Unmarshal(body) != nil {
-			bad("Failed to parse body into Call protobuf").write(w)
-			return
-		}
-	} else if _, err := parseJSON(body, call, "Call"); err != nil {
-		bad("%s", err.Error()).write(w)
+	if !readCall(w, r, call) {
 		return
 	}
 	if text := validateOperatorCall(call); text != "" {
