@@ -233,13 +233,40 @@ func TestCompaction(t *testing.T) {
 	if err := s.Compact(ctx); err != nil {
 		t.Fatalf("compaction without progress: %v", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	s.KeepCompact(limited, time.Millisecond, func(err error) { t.Error(err) })
-	if _, err := c.Get(ctx, "x", clientv3.WithRev(1)); err == nil {
-		t.Error("history is still there")
+	if _, err := c.Get(ctx, "x", clientv3.WithRev(1)); !errors.Is(err, rpctypes.ErrCompacted) {
+		t.Errorf("history is still there: %v", err)
 	}
 	if got := load(t, New(c, lead(t, c), Options{})); got.FrameworkID() != "f-4" {
 		t.Errorf("framework %q after compaction", got.FrameworkID())
 	}
+}
+
+// KeepCompact follows the revisions as they come and ends with its context, without a report.
+func TestKeepCompact(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := New(c, lead(t, c), Options{})
+	st := load(t, s)
+	ctx := etcdtest.Context(t)
+	st.SetFrameworkID("f-1")
+	commit(t, s, 1, st)
+	first, err := c.Get(ctx, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.SetFrameworkID("f-2")
+	commit(t, s, 2, st)
+	kept, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.KeepCompact(kept, time.Millisecond, func(err error) { t.Error(err) })
+	}()
+	for gone := false; !gone; {
+		_, err := c.Get(ctx, "x", clientv3.WithRev(first.Header.Revision))
+		if gone = errors.Is(err, rpctypes.ErrCompacted); !gone && err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	<-done
 }
