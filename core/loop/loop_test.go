@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,13 +379,15 @@ func TestBoundsHold(t *testing.T) {
 	c := b.commit(t)
 	// Events: the batch being filled takes MaxBatch, the inbox MaxEvents, then Post waits.
 	posted := make(chan bool, 1)
+	var taken atomic.Int64
 	go func() {
 		for range MaxBatch + MaxEvents + 1 {
 			b.Post(machine.HealthReport{})
+			taken.Add(1)
 		}
 		posted <- true
 	}()
-	await(t, "a full inbox", func() bool { return len(b.events) == MaxEvents })
+	await(t, "a full batch and a full inbox", func() bool { return taken.Load() == MaxBatch+MaxEvents })
 	select {
 	case <-posted:
 		t.Fatal("Post did not wait")
