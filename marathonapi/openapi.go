@@ -234,7 +234,8 @@ func describe() ([]byte, error) {
 	return encodePlain(object{
 		"openapi": "3.1.0",
 		"info": object{"title": "Stadion", "version": "1.11", "description": "Marathon's API as Stadion serves it. Ids of apps, groups and pods are greedy: " +
-			"they may hold slashes, also doubled or as %2F."},
+			"they may hold slashes, also doubled or as %2F. Labels that steer (extensions, off by default): STADION_PLACEMENT (first, spread, binpack, random), " +
+			"STADION_CANARY, STADION_DEPLOYMENT_DEADLINE_SECONDS, STADION_ROLLBACK_ON_FAILURES."},
 		"paths":      paths,
 		"components": object{"schemas": schemas()},
 	})

@@ -11,6 +11,9 @@ import (
 // volumes) have no class: it is empty.
 func (c *Compiled) Class() string { return c.class }
 
+// Counting reports whether the answer depends on where other instances of the spec are.
+func (c *Compiled) Counting() bool { return c.counting }
+
 // classify makes the text of the class from everything check looks at.
 func (c *Compiled) classify() string {
 	if c.counting || len(c.volumes) > 0 {

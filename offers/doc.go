@@ -21,6 +21,11 @@ comes from a generator that the caller seeds.
 Every path asks the same questions (check in match.go) and collects every reason against the offer; ports are only
 looked at when nothing else is wrong. Amounts are whole thousandths (scalar.go), as in Mesos, so sums never drift.
 
+# Which of several offers
+
+The matcher says whether an offer fits; Score says how well, under the placement strategy of a spec (its label, else the
+server's flag). The caller tries the best first. Without a strategy the first that fits is taken, as in Marathon.
+
 # Speed
 
 What depends on the spec alone is prepared once per spec version (Compile): amounts, port requests, regular

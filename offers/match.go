@@ -22,6 +22,7 @@ type Config struct {
 	HomeRegion           string
 	MaxInstancesPerOffer int
 	ReservationTimeoutMs int64
+	Placement            string // flag placement_strategy, one of Strategies; empty: PlaceFirst
 }
 
 // Reason is why an offer did not fit, in the order of the funnel of /v2/queue (behaviour.md 4.5).

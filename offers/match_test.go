@@ -187,9 +187,12 @@ func TestScore(t *testing.T) {
 	n := need(a)
 	full, empty := offer(scalar("cpus", 1, "*"), scalar("mem", 200, "*")), offer()
 	empty.Agent = agent(2)
-	score := func(strategy string, o *Offer) float64 { return Score(strategy, o, o.Resources, n) }
-	if score("spread", empty) <= score("spread", full) || score("binpack", empty) >= score("binpack", full) || score("random", empty) != score("", full) {
+	score := func(strategy string, o *Offer) float64 { return Score(strategy, random(), o, o.Resources, n) }
+	if score("spread", empty) <= score("spread", full) || score("binpack", empty) >= score("binpack", full) || score("first", empty) != score("", full) {
 		t.Error("capacity is rated wrongly")
+	}
+	if a, b := score("random", empty), score("random", full); a != b || a == 0 { // the generator alone decides
+		t.Errorf("random rates %v and %v", a, b)
 	}
 	n.Placed = []Placed{{Instance: "a.instance-1", Version: a.Version, Agent: empty.Agent}}
 	if score("spread", empty) >= score("spread", full) {

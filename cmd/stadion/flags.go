@@ -133,6 +133,7 @@ var flagTable = []flagRow{
 	{"maintenance_mode", "true", toggle, kept, "apps", "decline offers of agents in maintenance"},
 	{"draining_seconds", "0", number, kept, "apps", "decline so long before a maintenance window"},
 
+	{"placement_strategy", "first", text, kept, "launching", "which of the agents that fit: first, spread, binpack or random; per app by label STADION_PLACEMENT"},
 	{"launch_tokens", "0", number, kept, "launching", "launches per launch_token_refresh_interval; 0: no bound (Marathon: 100)"},
 	{"launch_token_refresh_interval", "30000", millis, kept, "launching", ""},
 	{"max_instances_per_offer", "100", number, kept, "launching", "launches on one offer (Marathon: 5)"},

@@ -154,7 +154,7 @@ func (o *options) readMesos(f *flagSet) error {
 
 func (o *options) readMachine(f *flagSet) error {
 	for name, words := range map[string][]string{"accepted_resource_roles_default_behavior": {"any", "unreserved", "reserved"},
-		"gpu_scheduling_behavior": {"restricted", "unrestricted"}} {
+		"gpu_scheduling_behavior": {"restricted", "unrestricted"}, "placement_strategy": offers.Strategies} {
 		if err := oneOf(f, name, words...); err != nil {
 			return err
 		}
@@ -166,7 +166,8 @@ func (o *options) readMachine(f *flagSet) error {
 	c.Offers = offers.Config{Principal: f.text("mesos_authentication_principal"), DefaultExecutor: f.text("executor"), EnvPrefix: f.text("env_vars_prefix"),
 		BridgeName: f.text("mesos_bridge_name"), AcceptedRolesDefault: f.text("accepted_resource_roles_default_behavior"),
 		GPUBehavior: f.text("gpu_scheduling_behavior"), MaintenanceMode: f.on("maintenance_mode"), DrainingSeconds: f.int("draining_seconds"),
-		MaxInstancesPerOffer: max(f.int("max_instances_per_offer"), 1), ReservationTimeoutMs: f.int64("task_reservation_timeout")}
+		MaxInstancesPerOffer: max(f.int("max_instances_per_offer"), 1), ReservationTimeoutMs: f.int64("task_reservation_timeout"),
+		Placement: f.text("placement_strategy")}
 	c.Plan.PortMin, c.Plan.PortMax = f.int("local_port_min"), f.int("local_port_max")
 	c.Plan.NewGroupEnforceRole = f.text("new_group_enforce_role") == "top"
 	c.MesosRole, c.Features = f.text("mesos_role"), o.features

@@ -48,6 +48,7 @@ func TestFlags(t *testing.T) {
 		{base + "--new_group_enforce_role maybe", "", "--new_group_enforce_role"},
 		{base + "--accepted_resource_roles_default_behavior maybe", "", "--accepted_resource_roles_default_behavior"},
 		{base + "--gpu_scheduling_behavior maybe", "", "--gpu_scheduling_behavior"},
+		{base + "--placement_strategy best", "", "--placement_strategy"},
 		{base + "--local_port_min 20 --local_port_max 10", "", "--local_port_min"},
 		{base + "--etcd_lease_ttl soon", "", "--etcd_lease_ttl"},
 		{base + "--etcd_prefix nowhere", "", "--etcd_prefix"},

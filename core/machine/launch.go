@@ -13,37 +13,50 @@ const (
 
 // receive takes offers in; Settle looks at them.
 func (m *Machine) receive(list []offers.Offer) {
-	for _, o := range list {
+	for n := range list {
+		o := list[n]
 		o.ReceivedAt = m.now
 		if len(m.queue.held) >= maxHeldOffers {
 			m.call(offers.Decline{OfferIDs: []string{o.ID}})
 			continue
 		}
-		m.queue.held = append(m.queue.held, o)
+		m.queue.sold++
+		m.queue.held = append(m.queue.held, &sale{offer: &o, number: m.queue.sold, left: o.Resources})
 	}
 }
 
-// settleOffers matches the held offers against the waiting specs, oldest offer first, until the batch is full.
+// settleOffers matches the held offers against the waiting specs until the batch is full: first specs with a placement
+// strategy choose (auction), then the offers are served to all, oldest first, and answered.
 func (m *Machine) settleOffers() {
-	var refused []string
 	m.dropLate()
-	looked := 0
-	for len(m.queue.held) > 0 && m.room() {
-		if looked++; looked > offersPerSettle {
-			m.full = true
-			break
+	over := true
+	if len(m.queue.held) > 0 {
+		if line, others := m.queue.strategists(); len(line) > 0 {
+			over = m.auction(line, others)
 		}
-		o := m.queue.held[0]
-		if ops := m.match(&o); len(ops) > 0 {
-			m.call(offers.Accept{OfferIDs: []string{o.ID}, AgentID: o.Agent.ID, Operations: ops})
-		} else {
-			refused = append(refused, o.ID)
-		}
-		m.queue.held[0] = offers.Offer{}
-		m.queue.held = m.queue.held[1:]
 	}
-	if len(m.queue.held) == 0 {
-		m.queue.held = nil
+	var refused []string
+	looked, kept := 0, m.queue.held[:0]
+	for _, s := range m.queue.held {
+		served := (over || len(s.ops) > 0) && looked < offersPerSettle && m.room()
+		if served {
+			looked++
+			m.open(s)
+			m.serve(s, over)
+		}
+		switch {
+		case len(s.ops) > 0:
+			m.call(offers.Accept{OfferIDs: []string{s.offer.ID}, AgentID: s.offer.Agent.ID, Operations: s.ops})
+		case served:
+			refused = append(refused, s.offer.ID)
+		default:
+			kept = append(kept, s)
+		}
+	}
+	clear(m.queue.held[len(kept):])
+	m.queue.held = kept
+	if looked == offersPerSettle && len(kept) > 0 {
+		m.full = true
 	}
 	if len(refused) > 0 {
 		secs := float64(m.cfg.DeclineMs) / 1000
@@ -55,8 +68,8 @@ func (m *Machine) settleOffers() {
 // dropLate declines, with the short filter, offers that full batches have kept waiting too long (D-13, D-40).
 func (m *Machine) dropLate() {
 	var late []string
-	for q := &m.queue; len(q.held) > 0 && m.now >= q.held[0].ReceivedAt+core.Timestamp(m.cfg.OfferTimeoutMs); q.held = q.held[1:] {
-		late = append(late, q.held[0].ID)
+	for q := &m.queue; len(q.held) > 0 && m.now >= q.held[0].offer.ReceivedAt+core.Timestamp(m.cfg.OfferTimeoutMs); q.held = q.held[1:] {
+		late = append(late, q.held[0].offer.ID)
 	}
 	if len(late) > 0 {
 		m.call(offers.Decline{OfferIDs: late})
@@ -66,32 +79,45 @@ func (m *Machine) dropLate() {
 // sale is one offer while specs take from it.
 type sale struct {
 	offer    *offers.Offer
+	number   uint64   // in order of arrival
+	opened   bool     // those whose reservations it holds were served
+	closed   bool     // it frees reservations and is used for nothing else
 	reserved []string // reservations of ours in it
 	left     []offers.Resource
 	refused  map[string]refusal // classes of specs that it does not fit
 	ops      []offers.Operation
 }
 
-// match lets the waiting specs take from one offer in turns, until nobody wants more of it. First come those whose
-// reservations it holds (D-40).
-func (m *Machine) match(o *offers.Offer) []offers.Operation {
-	s := &sale{offer: o, reserved: offers.ReservationIDs(m.cfg.Offers.FrameworkID, o), left: o.Resources}
-	if len(s.reserved) > 0 {
-		if ops := m.release(o); len(ops) > 0 {
-			return ops
-		}
-		m.matchReserved(s)
+// open serves those whose reservations an offer holds, before all others (D-40).
+func (m *Machine) open(s *sale) {
+	if s.opened {
+		return
 	}
-	if m.queue.ready.Len() == 0 {
-		return s.ops
+	s.opened = true
+	s.reserved = offers.ReservationIDs(m.cfg.Offers.FrameworkID, s.offer)
+	if len(s.reserved) == 0 {
+		return
+	}
+	if s.ops = m.release(s.offer); len(s.ops) > 0 {
+		s.closed = true
+		return
+	}
+	m.matchReserved(s)
+}
+
+// serve lets the waiting specs take from one offer in turns, until nobody wants more of it. Unless all is set, those
+// with a placement strategy are left out: they choose for themselves.
+func (m *Machine) serve(s *sale, all bool) {
+	if s.closed || m.queue.ready.Len() == 0 {
+		return
 	}
 	for line := m.queue.queueUp(); len(line) > 0; {
 		again := line[:0]
 		for _, d := range line {
 			if !m.mayTake(s) {
-				return s.ops
+				return
 			}
-			if d.left || !m.tryLaunch(d, s) {
+			if d.left || !all && d.strategy != offers.PlaceFirst || !m.tryLaunch(d, s, true) {
 				continue
 			}
 			m.queue.turn = d.spec
@@ -99,7 +125,6 @@ func (m *Machine) match(o *offers.Offer) []offers.Operation {
 		}
 		line = again
 	}
-	return s.ops
 }
 
 // mayTake reports whether one more operation fits into the offer's share, the batch and the period.
@@ -120,7 +145,7 @@ func (m *Machine) matchReserved(s *sale) {
 		}
 		if n, ok := m.need(d, i); ok {
 			if _, wait := m.delayed(core.RefOf(n.Spec)); !wait {
-				m.bid(d, i, n, s)
+				m.bid(d, i, n, s, true)
 			}
 		}
 	}
@@ -128,29 +153,31 @@ func (m *Machine) matchReserved(s *sale) {
 
 var noReservation = refusalOf([]offers.Reason{offers.NoCorrespondingReservationFound})
 
-// tryLaunch matches one waiting instance of a spec against what is left of an offer.
+// tryLaunch matches one waiting instance of a spec against what is left of an offer; a no is counted where count says so.
 // A no to one spec of a class is a no to all of it, as what is left of an offer only shrinks.
-func (m *Machine) tryLaunch(d *demand, s *sale) bool {
+func (m *Machine) tryLaunch(d *demand, s *sale, count bool) bool {
 	i, need, parked := m.candidate(d, s.offer.Role, s)
 	if i == nil {
-		if parked {
+		if parked && count {
 			m.unused(d, s, noReservation)
 		}
 		return false
 	}
 	class := need.Compiled.Class()
 	if no, known := s.refused[class]; known && class != "" {
-		m.unused(d, s, no)
+		if count {
+			m.unused(d, s, no)
+		}
 		return false
 	}
 	if m.avoids(i, core.RefOf(need.Spec), s.offer.Agent.ID) {
 		return false
 	}
-	return m.bid(d, i, need, s)
+	return m.bid(d, i, need, s, count)
 }
 
 // bid matches one instance and notes what came of it.
-func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) bool {
+func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale, count bool) bool {
 	need.Instance = i
 	res := offers.TryMatch(&m.cfg.Offers, m.now, m.rnd, s.offer, s.left, need)
 	if res.Problem != "" && m.now >= d.warned+problemEveryMs {
@@ -165,7 +192,9 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) b
 			}
 			s.refused[class] = no
 		}
-		m.unused(d, s, no)
+		if count {
+			m.unused(d, s, no)
+		}
 		return false
 	}
 	m.spoil(d)

@@ -19,7 +19,9 @@ type launchQueue struct {
 	ready     btree.Map[core.PathID, *demand] // those of them that are not held up by a delay as a whole
 	turn      core.PathID                     // spec that was served last (D-40)
 	line      []*demand                       // reused by match
-	held      []offers.Offer                  // first in, first out (D-13)
+	held      []*sale                         // offers to be looked at, first in, first out (D-13)
+	sold      uint64                          // number of the last sale
+	bidder    core.PathID                     // spec with a placement strategy that was served last
 	tokens    int
 	dirty     bool           // some statistics are to be published
 	publishAt core.Timestamp // when that may happen again
@@ -30,6 +32,8 @@ type demand struct {
 	spec         core.PathID
 	roles        []string // of its waiting instances, in order of their appearance
 	left         bool     // it waits no more
+	strategy     string   // offers.Strategy of its present definition
+	seen         uint64   // with a strategy: no sale up to this one fits
 	blockedUntil core.Timestamp
 	needs        map[core.Timestamp]*offers.Need   // by spec version; Instance is set per attempt
 	counts       map[core.Timestamp]*offers.Counts // placed instances per version, for specs with constraints
@@ -40,8 +44,8 @@ type demand struct {
 	told         core.Timestamp // when the operator was last told that it waits, or when it began to
 }
 
-func newDemand(spec core.PathID, now core.Timestamp) *demand {
-	return &demand{spec: spec, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true, told: now,
+func newDemand(spec core.PathID, strategy string, now core.Timestamp) *demand {
+	return &demand{spec: spec, strategy: strategy, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true, told: now,
 		stats: state.QueueStats{LastOffers: make(map[string]state.LastOffer)}}
 }
 
@@ -51,7 +55,7 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 	d, in := q.waiting.Get(i.Spec)
 	switch {
 	case wants && !in:
-		d = newDemand(i.Spec, m.now)
+		d = newDemand(i.Spec, m.strategy(i.Spec), m.now)
 		q.waiting.Set(i.Spec, d)
 		m.dropStats(i.Spec) // D-12: a new attempt
 		m.timers.drop(timerStats, string(i.Spec))
@@ -92,6 +96,8 @@ func (d *demand) recount(i *core.Instance) {
 		c.Remove(i.ID)
 		if counts(i) {
 			c.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
+		} else {
+			d.seen = 0 // a place that was taken may be free now
 		}
 	}
 }
@@ -99,6 +105,7 @@ func (d *demand) recount(i *core.Instance) {
 // leave takes a forgotten instance out of the tallies.
 func (q *launchQueue) leave(i *core.Instance) {
 	if d, ok := q.waiting.Get(i.Spec); ok {
+		d.seen = 0
 		for _, c := range d.counts {
 			c.Remove(i.ID)
 		}
@@ -115,7 +122,7 @@ func (q *launchQueue) stale(id core.PathID) {
 
 // drop forgets a rescinded offer.
 func (q *launchQueue) drop(id string) {
-	q.held = slices.DeleteFunc(q.held, func(o offers.Offer) bool { return o.ID == id })
+	q.held = slices.DeleteFunc(q.held, func(s *sale) bool { return s.offer.ID == id })
 }
 
 // queueUp lists the specs that are ready, those first that have waited longest for their turn (D-40).
@@ -195,7 +202,8 @@ func (m *Machine) need(d *demand, i *core.Instance) (*offers.Need, bool) {
 		n = &offers.Need{Spec: spec, EnforceRole: m.enforces(i.Spec)}
 		n.Compiled = offers.Compile(spec)
 		d.needs[i.Version] = n
-		if len(spec.PlacementConstraints()) > 0 {
+		d.strategy, d.seen = m.strategy(d.spec), 0
+		if len(spec.PlacementConstraints()) > 0 || d.strategy == offers.PlaceSpread {
 			m.tally(d, i.Version, n)
 		}
 	}
@@ -219,6 +227,14 @@ func (m *Machine) tally(d *demand, version core.Timestamp, n *offers.Need) {
 		}
 		n.Counts.Add(offers.Placed{Instance: i.ID, Version: i.Version, Agent: i.Agent})
 	}
+}
+
+// strategy is how the instances of a spec are placed.
+func (m *Machine) strategy(id core.PathID) string {
+	if s, ok := m.st.Spec(id); ok {
+		return offers.Strategy(&m.cfg.Offers, s)
+	}
+	return offers.PlaceFirst
 }
 
 // enforces tells whether the top-level group of a spec enforces its role.
