@@ -123,6 +123,9 @@ type ExternalVolume struct {
 	Shared   *bool          `json:"shared,omitempty"`
 }
 
+// IsShared reports whether several instances may mount a DVDI volume.
+func (e *ExternalVolume) IsShared() bool { return e.Shared != nil && *e.Shared }
+
 // ExternalOption holds the options of an external volume: DVDI a map of strings, CSI an object.
 type ExternalOption struct {
 	DVDI map[string]string

@@ -30,17 +30,35 @@ var groupWords = map[string]func(*embeds){
 	"group.pods":   func(e *embeds) { e.pods = true },
 }
 
-// readEmbeds applies the embed parameters; unknown words are ignored and lists with commas are not split.
+var appPrefixes = []string{groupAppPrefix, "apps.", "app."}
+
+const groupAppPrefix = "group.apps."
+
+// readEmbeds applies the embed parameters of a call about apps, with any of the prefixes or none; unknown words are
+// ignored and lists with commas are not split.
 func (r *request) readEmbeds(e embeds) embeds {
 	for _, word := range r.QueryParams()["embed"] {
-		if set := groupWords[word]; set != nil {
-			set(&e)
-			continue
-		}
-		for _, prefix := range []string{"group.apps.", "apps.", "app."} {
-			word = strings.TrimPrefix(word, prefix)
+		for _, prefix := range appPrefixes {
+			if rest, ok := strings.CutPrefix(word, prefix); ok {
+				word = rest
+				break
+			}
 		}
 		if set := embedWords[word]; set != nil {
+			set(&e)
+		}
+	}
+	return e
+}
+
+// readGroupEmbeds is readEmbeds for calls about groups, where words about apps count with their full prefix only.
+func (r *request) readGroupEmbeds() (e embeds) {
+	for _, word := range r.QueryParams()["embed"] {
+		set := groupWords[word]
+		if rest, ok := strings.CutPrefix(word, groupAppPrefix); ok {
+			set = embedWords[rest]
+		}
+		if set != nil {
 			set(&e)
 		}
 	}

@@ -15,7 +15,7 @@ func (r *request) groupEmbeds() embeds {
 	if len(r.QueryParams()["embed"]) == 0 {
 		return embeds{groups: true, apps: true, pods: true}
 	}
-	return r.readEmbeds(embeds{})
+	return r.readGroupEmbeds()
 }
 
 func (s *Server) getGroup(r *request) error {
@@ -117,7 +117,7 @@ func (s *Server) group(e *encoder, r *request, tree core.Tree, g core.Group, m e
 // groupApps is a bare array of the apps of a group and below; a missing group is an empty one (http-api.md 6.3).
 func (s *Server) groupApps(r *request) error {
 	id, _ := r.id()
-	m := r.readEmbeds(embeds{})
+	m := r.readGroupEmbeds()
 	return r.stream(func(e *encoder) {
 		e.raw("[")
 		first := true
@@ -161,7 +161,7 @@ func (s *Server) groupVersion(r *request) error {
 }
 
 func (s *Server) createGroup(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badGroupID)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func bodyGroupID(path core.PathID, body []byte) core.PathID {
 }
 
 func (s *Server) putGroup(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badGroupID)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (s *Server) putGroup(r *request) error {
 }
 
 func (s *Server) patchGroup(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badGroupID)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (s *Server) storedPod(r *request, status int, sent *core.Pod, res machine.U
 }
 
 func (s *Server) putPod(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badSpecID)
 	if err != nil {
 		return err
 	}

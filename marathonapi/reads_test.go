@@ -13,6 +13,7 @@ import (
 	"stadion/core"
 	"stadion/core/machine"
 	"stadion/core/state"
+	"stadion/marathonapi/internal/fixture"
 )
 
 // still is a loop whose state does not move; it notes what it was asked for.
@@ -186,7 +187,7 @@ func TestStats(t *testing.T) {
 	box := map[string]any{"stats": map[string]any{"counts": map[string]any{"staged": 0.0, "running": 3.0, "healthy": 3.0, "unhealthy": 0.0},
 		"lifeTime": map[string]any{"averageSeconds": 10.0, "medianSeconds": 10.0}}}
 	want := map[string]any{"startedAfterLastScaling": box, "withLatestConfig": box, "totalSummary": box}
-	if text := differs(want, body.App.Stats, ""); text != "" || len(body.App.Stats) != 3 {
+	if text := fixture.Differs(want, body.App.Stats); text != "" || len(body.App.Stats) != 3 {
 		t.Errorf("%s in %v", text, body.App.Stats)
 	}
 }

@@ -249,9 +249,9 @@ func weight(params string) float64 {
 // flag reads a boolean parameter: only the word true, in any case, is true (http-api.md 1.8).
 func (r *request) flag(name string) bool { return strings.EqualFold(r.QueryParam(name), "true") }
 
-// flagOr is flag with a default for an absent parameter.
+// flagOr is flag with a default for a parameter that is absent or has no value.
 func (r *request) flagOr(name string, absent bool) bool {
-	if !r.QueryParams().Has(name) {
+	if strings.TrimSpace(r.QueryParam(name)) == "" {
 		return absent
 	}
 	return r.flag(name)

@@ -8,6 +8,7 @@ import (
 
 	"stadion/core"
 	"stadion/core/machine"
+	"stadion/marathonapi/wire"
 )
 
 // deploymentHeader names the deployment that a request made (http-api.md 1.3).
@@ -124,7 +125,7 @@ type createdApp struct {
 }
 
 func (s *Server) putApp(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badSpecID)
 	if err != nil {
 		return err
 	}
@@ -150,28 +151,30 @@ func (s *Server) putApp(r *request) error {
 	return r.deployed(http.StatusCreated, res)
 }
 
-// writableID is the id of the path for requests that may create it.
-func (r *request) writableID() (core.PathID, error) {
-	id, ok := r.id()
-	if !ok {
-		_, err := core.ParsePath(string(id), core.Root)
-		return "", &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/id", Errors: []string{err.Error()}}}}
-	}
-	return id, nil
+// badSpecID is the answer to an id of the path that no spec can have: it stands for the id of the body, so the schema
+// refuses it.
+func badSpecID() error { return invalidJSON("/id", "error.pattern") }
+
+// badGroupID is the same for groups, where it is a rule.
+func badGroupID() error {
+	return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/", Errors: []string{wire.TextPathPattern}}}}
 }
 
-// target is the id of the path and the body of a request that may create it.
-func (r *request) target() (core.PathID, []byte, error) {
+// target is the id of the path and the body of a request that may create it; bad makes the answer to an impossible id.
+func (r *request) target(bad func() error) (core.PathID, []byte, error) {
 	body, err := r.body()
 	if err != nil {
 		return "", nil, err
 	}
-	id, err := r.writableID()
-	return id, body, err
+	id, ok := r.id()
+	if !ok {
+		return "", nil, bad()
+	}
+	return id, body, nil
 }
 
 func (s *Server) patchApp(r *request) error {
-	id, body, err := r.target()
+	id, body, err := r.target(badSpecID)
 	if err != nil {
 		return err
 	}

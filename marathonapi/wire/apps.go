@@ -37,18 +37,13 @@ func decodeApp(v any, p *path, needID bool) (*draft, error) {
 	}
 	d := readDraft(o)
 	if needID {
-		o.require("id")
+		o.requireText("id")
 	}
 	return d, r.err()
 }
 
 // err is the answer to violations of the schema.
-func (r *reading) err() error {
-	if err := r.schema.err(msgInvalidJSON); err != nil {
-		return err
-	}
-	return r.fatal
-}
+func (r *reading) err() error { return r.schema.err(msgInvalidJSON) }
 
 // build makes an app of a full definition: legacy rules, translation, defaults, all rules (stages 4 to 11 of
 // http-api.md 4.5). Relative ids and dependencies resolve against base; enforce is what the same request says about
@@ -60,7 +55,7 @@ func (c *Config) build(d *draft, base core.PathID, tree core.Tree, enforce *bool
 		return nil, err
 	}
 	a.ID = id
-	if err := c.canonical(d, base); err != nil {
+	if err := c.canonical(d, base, legacyRules); err != nil {
 		return nil, err
 	}
 	return c.finish(&a, d, false, c.rolesFor(id, tree, enforce))
@@ -68,27 +63,30 @@ func (c *Config) build(d *draft, base core.PathID, tree core.Tree, enforce *bool
 
 // appID resolves the id of a draft.
 func appID(d *draft, base core.PathID) (core.PathID, error) {
-	id, err := core.ParsePath(d.legacy.ID, base)
+	id, err := resolve(d.legacy.ID, base)
 	if err != nil {
 		return "", notValid("/id", err.Error())
 	}
 	if id == core.Root {
-		return "", notValid("/", "must not be root")
+		var v violations
+		v.add("/id", "Path must contain at least one path element")
+		v.add("/", "must not be root")
+		return "", v.err(msgNotValid)
 	}
 	return id, nil
 }
 
-// canonical runs the legacy rules on a draft and translates it. What is wrong with constraints is kept for later.
-func (c *Config) canonical(d *draft, base core.PathID) error {
+// canonical runs rules on the old forms of a draft and translates it. What is wrong with constraints is kept for later.
+func (c *Config) canonical(d *draft, base core.PathID, rules []func(*draft, *violations)) error {
 	v := d.late
-	for _, rule := range legacyRules {
+	for _, rule := range rules {
 		rule(d, &v)
 	}
 	deps := make([]core.PathID, 0, len(d.legacy.Dependencies))
 	for i, text := range d.legacy.Dependencies {
-		id, err := parseDependency(text, base)
+		id, err := resolve(text, base)
 		if err != nil {
-			v.add(fmt.Sprintf("/dependencies(%d)", i), err.Error())
+			v.add(fmt.Sprintf("/dependencies(%d)", i), TextPathPattern)
 		}
 		deps = append(deps, id)
 	}
@@ -100,9 +98,13 @@ func (c *Config) canonical(d *draft, base core.PathID) error {
 	return nil
 }
 
-// parseDependency resolves a dependency. Other than ids, dependencies that climb above the root stay there, as in
-// Marathon: "../../db" at the root is "/db". Published examples rely on it.
-func parseDependency(text string, base core.PathID) (core.PathID, error) {
+// TextPathPattern is the violation of a path with a segment that no id can have.
+const TextPathPattern = `must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*` +
+	`([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])|(\.|\.\.)$'`
+
+// resolve makes a path of a body absolute. One that climbs above the root stays there, as in Marathon: "../../db" at
+// the root is "/db". Published examples rely on it.
+func resolve(text string, base core.PathID) (core.PathID, error) {
 	if !strings.HasPrefix(text, "/") {
 		text = string(base) + "/" + text
 	}

@@ -145,7 +145,7 @@ func (c *Config) change(id core.PathID, old *core.App, d *draft, partial bool, t
 		return rollback(id, d, tree)
 	}
 	lendContainer(d, old)
-	if err := c.canonical(d, core.Root); err != nil {
+	if err := c.canonical(d, core.Root, mergeRules); err != nil {
 		return nil, err
 	}
 	a := *old
@@ -166,7 +166,7 @@ func lendContainer(d *draft, old *core.App) {
 
 // rollback finds the version that a body of nothing but version and id names.
 func rollback(id core.PathID, d *draft, tree core.Tree) (*core.App, error) {
-	if l := d.legacy; d.given != 0 || l.URIs != nil || l.Ports != nil || l.IPAddress != nil {
+	if l := d.legacy; d.given != 0 || len(l.URIs) > 0 || l.Ports != nil || l.IPAddress != nil {
 		return nil, notValid("/", "The 'version' field may only be combined with the 'id' field.")
 	}
 	if s, ok := tree.SpecAt(id, *d.version); ok {

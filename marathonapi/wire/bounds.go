@@ -25,9 +25,10 @@ var patterns = map[string]*regexp.Regexp{"pathid": pathPattern, "executor": exec
 
 const (
 	anyPort   = "min=0,max=65535"
-	portName  = "omitnil,name,max=63"
+	portName  = "omitnil,name"
 	netName   = "omitnil,networkname,max=63"
 	uriLength = "min=1,max=1024"
+	seconds   = "min=0,max=9223372036" // what a duration in nanoseconds holds
 )
 
 // bounds is the one table of constraints on single fields, by Go type and field (http-api.md 4.7, 4.8, 7.3). Fractional
@@ -40,7 +41,7 @@ var bounds = []struct {
 		"Disk": "min=0", "GPUs": "min=0", "Instances": "min=0", "MaxLaunchDelaySeconds": "min=0", "TaskKillGracePeriodSeconds": "omitnil,min=0",
 		"Executor": "executor", "Fetch": "dive", "HealthChecks": "dive", "Networks": "dive", "PortDefinitions": "dive", "ReadinessChecks": "dive"}},
 	{core.UpgradeStrategy{}, map[string]string{"MaximumOverCapacity": "min=0,max=1", "MinimumHealthCapacity": "min=0,max=1"}},
-	{core.UnreachableStrategy{}, map[string]string{"InactiveAfterSeconds": "min=0", "ExpungeAfterSeconds": "min=0"}},
+	{core.UnreachableStrategy{}, map[string]string{"InactiveAfterSeconds": seconds, "ExpungeAfterSeconds": seconds}},
 	{core.ExecutorResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=32", "Disk": "min=10"}},
 	{core.Artifact{}, map[string]string{"URI": uriLength, "DestPath": "omitnil," + uriLength}},
 	{core.Container{}, map[string]string{"Volumes": "dive", "PortMappings": "dive"}},
@@ -51,16 +52,15 @@ var bounds = []struct {
 		"NetworkNames": "dive,networkname,max=63"}},
 	{core.PortDefinition{}, map[string]string{"Port": anyPort, "Name": portName}},
 	{core.Network{}, map[string]string{"Name": netName}},
-	{core.AppVolume{}, map[string]string{"ContainerPath": uriLength, "HostPath": "omitnil," + uriLength}},
+	{core.AppVolume{}, map[string]string{"ContainerPath": "min=1", "HostPath": "omitnil,min=1"}},
 	{core.PersistentVolume{}, map[string]string{"Size": "min=0", "MaxSize": "omitnil,min=0"}},
 	{core.ExternalVolume{}, map[string]string{"Size": "omitnil,min=0"}},
 	{core.HealthCheck{}, map[string]string{"GracePeriodSeconds": "min=0", "IntervalSeconds": "min=0", "MaxConsecutiveFailures": "min=0",
-		"TimeoutSeconds": "min=0", "DelaySeconds": "min=0", "Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
-	{core.CommandValue{}, map[string]string{"Value": "min=1"}},
+		"TimeoutSeconds": "min=0", "DelaySeconds": "min=0", "Port": "omitnil," + anyPort, "PortIndex": "omitnil," + anyPort}},
 	{core.Check{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=0", "DelaySeconds": "min=0"}},
-	{core.CheckHTTP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
-	{core.CheckTCP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil,min=0"}},
-	{core.ReadinessCheck{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
+	{core.CheckHTTP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil," + anyPort}},
+	{core.CheckTCP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil," + anyPort}},
+	{core.ReadinessCheck{}, map[string]string{"Name": "min=1", "Path": uriLength, "PortName": "min=1,name", "IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
 	{core.Pod{}, map[string]string{"Containers": "dive", "Volumes": "dive", "Networks": "dive"}},
 	{core.PodContainer{}, map[string]string{"Name": "name,min=1,max=63", "Endpoints": "dive", "VolumeMounts": "dive", "Artifacts": "dive"}},
 	{core.PodResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=0", "Disk": "min=0", "GPUs": "min=0"}},

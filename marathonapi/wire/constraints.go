@@ -26,8 +26,8 @@ var operators = map[string]func(value string, given bool) string{
 	},
 	"LIKE":   patternValue,
 	"UNLIKE": patternValue,
-	"IS": func(v string, given bool) string {
-		return unless(given && mesosText.MatchString(v), "IS only supports Mesos text and float values "+
+	"IS": func(v string, _ bool) string {
+		return unless(mesosText.MatchString(v), "IS only supports Mesos text and float values "+
 			"(see http://mesos.apache.org/documentation/latest/attributes-resources/)")
 	},
 }
@@ -36,7 +36,7 @@ var operators = map[string]func(value string, given bool) string{
 var operatorWords = []string{"UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"}
 
 // mesosText is a Mesos attribute value that is text or a scalar, not a range or a set.
-var mesosText = regexp.MustCompile(`^[a-zA-Z0-9_/.\-+]+$`)
+var mesosText = regexp.MustCompile(`^[a-zA-Z0-9_/.\-]*$`)
 
 func unless(ok bool, text string) string {
 	if ok {
@@ -55,7 +55,7 @@ func groupByValue(v string, given bool) string {
 }
 
 func patternValue(v string, given bool) string {
-	if !given || v == "" {
+	if !given {
 		return "LIKE and UNLIKE require a non-empty, regular expression value"
 	}
 	// The dialect is RE2, matched against the whole value (D-15).
@@ -87,4 +87,24 @@ func checkConstraint(c core.Constraint) string {
 		return textConstraintIllegal + ": operator " + c.Operator + " must be written in upper case"
 	}
 	return textConstraintOperator
+}
+
+// volumeConstraint builds a constraint on where a persistent volume may lie. Only its path can be asked for.
+func volumeConstraint(c []string) (core.Constraint, string) {
+	if len(c) == 0 {
+		return core.Constraint{}, "Missing field and operator"
+	}
+	if len(c) < 3 || c[0] != "path" {
+		return core.Constraint{}, "Unsupported constraint " + strings.Join(c, ",")
+	}
+	switch op := c[1]; {
+	case !slices.Contains(operatorWords, op):
+		return core.Constraint{}, "unknown constraint operator " + op
+	case op != "LIKE" && op != "UNLIKE":
+		return core.Constraint{}, "Operator must be one of LIKE, UNLIKE"
+	case op == "UNLIKE":
+		// Marathon's rules let it pass and its conversion then fails (http-api.md 18).
+		return core.Constraint{}, "illegal volume constraint " + strings.Join(c, ",")
+	}
+	return core.Constraint{Field: c[0], Operator: c[1], Value: c[2], HasValue: true}, patternValue(c[2], true)
 }

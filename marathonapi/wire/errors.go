@@ -28,6 +28,10 @@ const (
 	errMin       = "error.min"
 	errMax       = "error.max"
 	errEnum      = "error.unknown.enum.literal"
+	errInt       = "error.expected.int"
+	errLong      = "error.expected.long"
+	errDate      = "error.expected.date"
+	errDateForm  = "error.expected.date.isoformat"
 )
 
 // path is the place of a value in a body. It is a list from the leaf up, because only violations need the text.

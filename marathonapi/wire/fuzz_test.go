@@ -1,32 +1,24 @@
 package wire
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"stadion/core"
+	"stadion/marathonapi/internal/fixture"
 )
 
 // seed adds every fixture body, every definition and the two complete bodies to a corpus.
 func seed(f *testing.F, prefix string) {
 	f.Helper()
-	files, err := filepath.Glob("../testdata/fixtures/" + prefix + "-*.json")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no fixtures: ", err)
+	all, err := fixture.Load("../testdata")
+	if err != nil {
+		f.Fatal(err)
 	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		var fx fixture
-		if err := json.Unmarshal(text, &fx); err != nil {
-			f.Fatal(err)
-		}
-		if len(fx.Request) > 0 {
+	for name, fx := range all {
+		if len(fx.Request) > 0 && (strings.HasPrefix(name, prefix+"-") || strings.HasPrefix(fx.Path, "/v2/"+prefix)) {
 			f.Add([]byte(fx.Request))
 		}
 	}

@@ -101,21 +101,22 @@ func removeBelow(ch *core.Change, id core.PathID, tree core.Tree) {
 	}
 }
 
-// scale multiplies the instances of everything below a group, rounding up.
+// scale multiplies the instances of all apps below a group, rounding up. Pods keep theirs, as in Marathon.
 func (c *Config) scale(id core.PathID, by float64, tree core.Tree) (core.Change, error) {
 	ch := core.Change{GroupID: id.Parent()}
 	for s := range tree.SpecsBelow(id) {
+		if s.IsPod() {
+			continue
+		}
 		n := math.Ceil(float64(s.InstanceCount()) * by)
 		if n > math.MaxInt32 {
 			return core.Change{}, notValid("/scaleBy", fmt.Sprintf("%s would have %g instances", s.SpecID(), n))
 		}
-		scaled := s.WithInstances(int(n))
-		if a, ok := scaled.(*core.App); ok {
-			var v violations
-			ruleSingleInstance(c, a, &v)
-			if err := v.err(msgNotValid); err != nil {
-				return core.Change{}, err
-			}
+		scaled := s.WithInstances(int(n)).(*core.App)
+		var v violations
+		ruleSingleInstance(c, scaled, &v)
+		if err := v.err(msgNotValid); err != nil {
+			return core.Change{}, err
 		}
 		if !scaled.SameAll(s) {
 			ch.Put = append(ch.Put, scaled)

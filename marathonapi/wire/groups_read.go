@@ -59,11 +59,6 @@ func readGroup(o object, depth int) *groupDraft {
 	}
 	d.groups = objects(o, "groups", func(g object) *groupDraft { return readGroup(g, depth+1) })
 	d.dependencies = o.texts("dependencies")
-	for i, t := range d.dependencies {
-		if !pathPattern.MatchString(t) {
-			o.r.schema.add(o.path.field("dependencies").at(i).String(), errPattern)
-		}
-	}
 	if o.has("scaleBy") {
 		d.scaleBy = ptr(o.number("scaleBy", 1))
 		if *d.scaleBy < 0 {
@@ -83,7 +78,7 @@ func (d *groupDraft) target(base core.PathID) (core.PathID, error) {
 	if d.idText == nil {
 		return base, nil
 	}
-	id, err := core.ParsePath(*d.idText, base)
+	id, err := resolve(*d.idText, base)
 	if err != nil {
 		return "", notValid("/id", err.Error())
 	}
@@ -114,9 +109,9 @@ func (d *groupDraft) resolve(id core.PathID, v *violations) {
 		d.deps = []core.PathID{}
 	}
 	for i, t := range d.dependencies {
-		dep, err := parseDependency(t, id)
+		dep, err := resolve(t, id)
 		if err != nil {
-			v.add(d.place.field("dependencies").at(i).String(), err.Error())
+			v.add(d.place.field("dependencies").at(i).String(), TextPathPattern)
 		}
 		d.deps = append(d.deps, dep)
 	}
@@ -136,7 +131,7 @@ func (d *groupDraft) resolve(id core.PathID, v *violations) {
 }
 
 func childID(text string, group core.PathID, place *path, v *violations) core.PathID {
-	id, err := core.ParsePath(text, group)
+	id, err := resolve(text, group)
 	switch {
 	case err != nil:
 		v.add(place.field("id").String(), err.Error())

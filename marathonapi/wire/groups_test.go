@@ -132,7 +132,7 @@ func TestGroupRefusals(t *testing.T) {
 		{`{"apps":[{"id":"a","mem":"x"}]}`, "/apps(0)/mem", errNumber},
 		{`{"groups":[{"id":"g","apps":[{"id":"a","fetch":[{}]}]}]}`, "/groups(0)/apps(0)/fetch(0)/uri", "'uri' is undefined on object: {}"},
 		{`{"apps":{}}`, "/apps", errArray}, {`{"groups":1}`, "/groups", errArray}, {`{"groups":[1]}`, "/groups(0)", errObject},
-		{`{"dependencies":["A"]}`, "/dependencies(0)", errPattern}, {`{"scaleBy":"x"}`, "/scaleBy", errNumber}, {`{"scaleBy":-1}`, "/scaleBy", errMin},
+		{`{"scaleBy":"x"}`, "/scaleBy", errNumber}, {`{"scaleBy":-1}`, "/scaleBy", errMin},
 		{`{"enforceRole":"x"}`, "/enforceRole", errBoolean}, {`{"id":"A"}`, "/id", errPattern}, {`[]`, "/", errObject},
 	} {
 		_, err := c.PutGroup("/shop", []byte(x.body), false, shop(t, c))

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,9 +14,18 @@ var legacyRules = []func(*draft, *violations){
 	ruleURIs, rulePorts, ruleLegacyNetworks, ruleDiscovery, ruleDockerFields,
 }
 
+// mergeRules are those of them that hold for a partial update too; Marathon looks for the others only in the merged
+// app, where the old forms are gone.
+var mergeRules = []func(*draft, *violations){ruleURIs, ruleLegacyNetworks, ruleDiscovery, ruleDockerFields}
+
 func ruleURIs(d *draft, v *violations) {
 	if len(d.legacy.URIs) > 0 && len(d.app.Fetch) > 0 {
 		v.add("/uris", "may not be set in conjunction with fetch")
+	}
+	for i, u := range d.legacy.URIs {
+		if !validURI(u) {
+			v.add(fmt.Sprintf("/uris(%d)", i), textBadURI)
+		}
 	}
 }
 
@@ -52,10 +62,10 @@ func ruleLegacyNetworks(d *draft, v *violations) {
 	if c == nil {
 		return
 	}
-	if len(c.PortMappings) > 0 && len(d.legacy.DockerMappings) > 0 {
+	if c.PortMappings != nil && len(d.legacy.DockerMappings) > 0 {
 		v.add("/container/portMappings", "cannot specify both portMappings and docker.portMappings")
 	}
-	if len(c.PortMappings) > 0 && d.legacy.IPAddress != nil && len(d.legacy.IPAddress.Discovery) > 0 {
+	if c.PortMappings != nil && d.legacy.IPAddress != nil && len(d.legacy.IPAddress.Discovery) > 0 {
 		v.add("/ipAddress/discovery/ports", "container.portMappings and ipAddress.discovery.ports must not both be set")
 	}
 }
@@ -112,10 +122,8 @@ func (c *Config) translate(d *draft) {
 		d.given.set(fPortDefinitions)
 	}
 	c.translateNetworks(d)
-	if m := d.legacy.DockerMappings; m != nil && d.app.Container != nil && len(d.app.Container.PortMappings) == 0 {
-		if len(m) > 0 || d.app.Container.PortMappings == nil {
-			d.app.Container.PortMappings = m
-		}
+	if m := d.legacy.DockerMappings; m != nil && d.app.Container != nil && d.app.Container.PortMappings == nil {
+		d.app.Container.PortMappings = m
 	}
 }
 
@@ -132,11 +140,11 @@ func (c *Config) translateNetworks(d *draft) {
 	default:
 		return
 	}
+	if n.Mode != core.NetworkHost && ip != nil && len(ip.Labels) > 0 {
+		n.Labels = ip.Labels
+	}
 	if n.Mode == core.NetworkContainer && ip != nil {
 		n.Name = ip.NetworkName
-		if len(ip.Labels) > 0 {
-			n.Labels = ip.Labels
-		}
 		if d.legacy.DockerNetwork == "" && n.Name != nil && *n.Name == c.mesosBridge() {
 			n = core.Network{Mode: core.NetworkBridge, Labels: n.Labels}
 		}

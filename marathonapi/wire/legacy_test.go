@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"stadion/core"
+	"stadion/marathonapi/internal/fixture"
 )
 
 // TestTranslation pins http-api.md 4.9 and 4.10: what the forms of old and the short forms become.
@@ -39,11 +40,11 @@ func TestTranslation(t *testing.T) {
 		{"mode defaults to container", `{"networks":[{}]}`, `{"networks":[{"mode":"container","name":"std"}]}`, nil},
 		{"surplus definitions", `{"networks":[{"mode":"container","name":"n"}],"container":{"type":"MESOS","portMappings":[{"containerPort":1}]},` +
 			`"portDefinitions":[{"port":7},{"port":8,"name":"b","labels":{"x":"y"},"protocol":"udp"}]}`,
-			`{"container":{"portMappings":[{"containerPort":1},{"containerPort":0,"servicePort":8,"name":"b","labels":{"x":"y"},"protocol":"udp"}]}}`, []string{"portDefinitions"}},
+			`{"container":{"portMappings":[{"containerPort":1},{"containerPort":0,"servicePort":0,"labels":{},"protocol":"tcp"}]}}`, []string{"portDefinitions", "container.portMappings[1].name"}},
 		{"definitions without a container are dropped", `{"networks":[{"mode":"container/bridge"}],"portDefinitions":[{"port":7}],"requirePorts":true}`,
 			`{"requirePorts":false,"container":{"type":"MESOS","portMappings":[{"servicePort":0,"name":"default"}]}}`, []string{"portDefinitions"}},
 		{"check on mappings", `{"networks":[{"mode":"container/bridge"}],"healthChecks":[{"protocol":"MESOS_HTTP"},{"protocol":"COMMAND","command":{"value":"x"}}]}`,
-			`{"healthChecks":[{"portIndex":0},{"protocol":"COMMAND"}]}`, []string{"healthChecks[1].portIndex", "healthChecks[1].ipProtocol"}},
+			`{"healthChecks":[{"portIndex":0},{"protocol":"COMMAND","ipProtocol":"IPv4"}]}`, []string{"healthChecks[1].portIndex"}},
 		{"check with a port", `{"portDefinitions":[{"port":1},{"port":2}],"healthChecks":[{"port":80}]}`, `{"healthChecks":[{"port":80}]}`, []string{"healthChecks[0].portIndex"}},
 		{"set-like lists", `{"constraints":[["a","UNIQUE"],["a","UNIQUE"]],"acceptedResourceRoles":["*","*"]}`,
 			`{"constraints":[["a","UNIQUE"]],"acceptedResourceRoles":["*"]}`, nil},
@@ -69,11 +70,11 @@ func TestTranslation(t *testing.T) {
 			if err := json.Unmarshal(mustJSON(a), &got); err != nil {
 				t.Fatal(err)
 			}
-			if text := differs(want, got, ""); text != "" {
+			if text := fixture.Differs(want, got); text != "" {
 				t.Errorf("%s\n%s", text, mustJSON(a))
 			}
 			for _, p := range c.absent {
-				if present(got, p) {
+				if fixture.Present(got, p) {
 					t.Errorf("%s must be absent: %s", p, mustJSON(a))
 				}
 			}
@@ -85,7 +86,7 @@ func TestTranslation(t *testing.T) {
 func TestDiscoveryKeepsTheStoredContainer(t *testing.T) {
 	c := &Config{}
 	tree := with(t, c, `{"id":"/a","container":{"type":"MESOS","docker":{"image":"x"}},"networks":[{"mode":"container","name":"n"}]}`)
-	a, _, err := c.PutApp("/a", []byte(`{"ipAddress":{"networkName":"m","discovery":{"ports":[{"number":80}]}}}`), true, tree)
+	a, _, err := c.PutApp("/a", []byte(`{"ipAddress":{"networkName":"m","discovery":{"ports":[{"number":80,"name":"h"}]}}}`), true, tree)
 	if err != nil {
 		t.Fatal(err)
 	}

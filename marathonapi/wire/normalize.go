@@ -18,6 +18,12 @@ func (c *Config) normalize(a *core.App, given fieldSet, update bool, r roles) {
 	normalizeVolumes(a, given, update)
 	if given.has(fHealthChecks) {
 		fillPortIndex(a, given, update)
+		for i := range a.HealthChecks {
+			trimHealthCheck(&a.HealthChecks[i])
+		}
+	}
+	if given.has(fContainer) {
+		trimContainer(a)
 	}
 	if a.Role == "" {
 		a.Role = r.fallback
@@ -70,8 +76,24 @@ func hostPorts(a *core.App) {
 
 func ptr[T any](v T) *T { return &v }
 
-// containerPorts gives a bridge or container app its mappings: definitions that the request gave beyond the mappings
-// become further mappings, and none at all means one dynamic port.
+// trimContainer drops what the container's engine has no use for, as Marathon's model does.
+func trimContainer(a *core.App) {
+	if a.Container == nil {
+		return
+	}
+	k := *a.Container
+	if k.Type == "DOCKER" {
+		k.LinuxInfo = nil
+	} else if k.Docker != nil {
+		d := *k.Docker
+		d.Privileged = false
+		k.Docker = &d
+	}
+	a.Container = &k
+}
+
+// containerPorts gives a bridge or container app its mappings: none at all means one dynamic port, and definitions that
+// the request gave beyond the mappings become further mappings, of which only the number counts.
 func containerPorts(a *core.App, given bool) {
 	k, surplus := emptyContainer(), a.Container != nil && given
 	if a.Container != nil {
@@ -80,13 +102,11 @@ func containerPorts(a *core.App, given bool) {
 	a.Container = k
 	bridge := a.Networks[0].Mode == core.NetworkBridge
 	k.PortMappings = slices.Clone(k.PortMappings)
-	if surplus && len(a.PortDefinitions) > len(k.PortMappings) {
-		for _, d := range a.PortDefinitions[len(k.PortMappings):] {
-			k.PortMappings = append(k.PortMappings, core.PortMapping{ServicePort: d.Port, Name: d.Name, Protocol: d.Protocol, Labels: orEmpty(d.Labels)})
-		}
-	}
 	if k.PortMappings == nil {
 		k.PortMappings = []core.PortMapping{{Name: ptr(defaultPortName), Protocol: "tcp", Labels: map[string]string{}}}
+	}
+	for surplus && len(a.PortDefinitions) > len(k.PortMappings) {
+		k.PortMappings = append(k.PortMappings, core.PortMapping{Protocol: "tcp", Labels: map[string]string{}})
 	}
 	if bridge {
 		for i := range k.PortMappings {

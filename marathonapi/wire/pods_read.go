@@ -62,7 +62,7 @@ func (d *podDraft) readID(o object) {
 	}
 	if v, ok := o.get("version"); ok {
 		if _, isText := v.(string); !isText {
-			o.fail("version", errString)
+			o.fail("version", errDate)
 		}
 	}
 }

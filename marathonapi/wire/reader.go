@@ -17,7 +17,6 @@ import (
 type reading struct {
 	schema violations
 	late   violations
-	fatal  error // a whole-body answer that has no path, as for bad timestamps
 }
 
 // object is a JSON object under reading. Its getters report wrong types and return the given default then.
@@ -87,8 +86,21 @@ func (o object) optText(name string) *string {
 	return nil
 }
 
+// requireText reports a required text that is absent; null counts as a value of the wrong type.
+func (o object) requireText(name string) bool {
+	if _, ok := o.get(name); ok {
+		return true
+	}
+	if _, given := o.m[name]; given {
+		o.fail(name, errString)
+	} else {
+		o.missing(name)
+	}
+	return false
+}
+
 func (o object) requiredText(name string) string {
-	if !o.require(name) {
+	if !o.requireText(name) {
 		return ""
 	}
 	return o.text(name, "")
@@ -152,20 +164,37 @@ func (o object) long(name string, def int64) int64 {
 	}
 	i, ok := whole(v)
 	if !ok {
-		o.fail(name, errNumber)
+		o.fail(name, notWhole(v, errLong))
 		return def
 	}
 	return i
 }
 
+// notWhole tells a number that is no integer from what is no number at all.
+func notWhole(v any, key string) string {
+	if _, ok := v.(json.Number); ok {
+		return key
+	}
+	return errNumber
+}
+
 // integer reads a number of 32 bits, which is what Marathon keeps.
 func (o object) integer(name string, def int) int {
-	i := o.long(name, int64(def))
-	if i > math.MaxInt32 || i < math.MinInt32 {
-		o.fail(name, errNumber)
+	v, ok := o.get(name)
+	if !ok {
 		return def
 	}
-	return int(i)
+	i, ok := int32of(v)
+	if !ok {
+		o.fail(name, notWhole(v, errInt))
+		return def
+	}
+	return i
+}
+
+func int32of(v any) (int, bool) {
+	i, ok := whole(v)
+	return int(i), ok && i <= math.MaxInt32 && i >= math.MinInt32
 }
 
 func (o object) optInteger(name string) *int {
@@ -183,12 +212,8 @@ func (o object) enum(name, def string, words []string) string {
 		return def
 	}
 	s, ok := v.(string)
-	if !ok {
-		o.fail(name, errString)
-		return def
-	}
 	i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, s) })
-	if i < 0 {
+	if i < 0 || !ok {
 		o.fail(name, errEnum)
 		return def
 	}
@@ -261,11 +286,11 @@ func (o object) integers(name string) []int {
 	l := o.list(name)
 	out := make([]int, 0, len(l))
 	for i, v := range l {
-		n, ok := whole(v)
-		if !ok || n > math.MaxInt32 || n < math.MinInt32 {
-			o.r.schema.add(o.path.field(name).at(i).String(), errNumber)
+		n, ok := int32of(v)
+		if !ok {
+			o.r.schema.add(o.path.field(name).at(i).String(), notWhole(v, errInt))
 		}
-		out = append(out, int(n))
+		out = append(out, n)
 	}
 	return out
 }

@@ -111,11 +111,16 @@ func expectZero(n core.Num, path string, v *violations) {
 	}
 }
 
+// expectZeroOnce is expectZero for rules that several parts of an app may break.
+func expectZeroOnce(n core.Num, path string, v *violations) {
+	if !v.has(path) {
+		expectZero(n, path, v)
+	}
+}
+
 func ruleMigrationLabels(_ *Config, a *core.App, v *violations) {
-	_, version := a.Labels["DCOS_MIGRATION_API_VERSION"]
-	_, name := a.Labels["DCOS_PACKAGE_FRAMEWORK_NAME"]
-	_, path := a.Labels["DCOS_MIGRATION_API_PATH"]
-	if version && (!name || !path) {
+	version := a.Labels["DCOS_MIGRATION_API_VERSION"]
+	if version != "" && (version != "v1" || a.Labels["DCOS_PACKAGE_FRAMEWORK_NAME"] == "" || a.Labels["DCOS_MIGRATION_API_PATH"] == "") {
 		v.add("/", "DCOS_PACKAGE_FRAMEWORK_NAME and DCOS_MIGRATION_API_PATH must be defined when using DCOS_MIGRATION_API_VERSION")
 	}
 }
@@ -128,7 +133,7 @@ func ruleResident(_ *Config, a *core.App, v *violations) {
 	if a.Role == "*" {
 		v.add("/role", "Resident apps cannot have the role *")
 	}
-	expectZero(a.UpgradeStrategy.MaximumOverCapacity, "/upgradeStrategy/maximumOverCapacity", v)
+	expectZeroOnce(a.UpgradeStrategy.MaximumOverCapacity, "/upgradeStrategy/maximumOverCapacity", v)
 	if !a.UnreachableStrategy.Disabled {
 		v.add("/", "unreachableStrategy must be disabled for resident tasks")
 	}

@@ -13,6 +13,9 @@ import (
 const (
 	textSecretVolume = "volume.secret must refer to an existing secret"
 	textNotDefined   = "not defined"
+	textBadURI       = "URI has invalid syntax."
+	textNotRW        = "does not equal RW"
+	textNotEmpty     = "must not be empty"
 	optionDriver     = "dvdi/driver"
 )
 
@@ -20,7 +23,7 @@ const (
 func checkArtifacts(list []core.Artifact, at string, v *violations) {
 	for i, f := range list {
 		if !validURI(f.URI) {
-			v.add(fmt.Sprintf("%s(%d)/uri", at, i), "URI has invalid syntax.")
+			v.add(fmt.Sprintf("%s(%d)/uri", at, i), textBadURI)
 		}
 	}
 }
@@ -40,7 +43,7 @@ func (c *Config) checkSecretRefs(env map[string]core.EnvValue, secrets map[strin
 	keys := sortedKeys(env)
 	for i, k := range keys {
 		if k == "" {
-			v.add(fmt.Sprintf("%s/keys(%d)", at, i), "must not be empty")
+			v.add(fmt.Sprintf("%s/keys(%d)", at, i), textNotEmpty)
 		}
 		ref := env[k].Secret
 		if ref == "" {
@@ -60,6 +63,12 @@ func (c *Config) checkSecretRefs(env map[string]core.EnvValue, secrets map[strin
 func (c *Config) checkSecrets(secrets map[string]core.Secret, v *violations) {
 	if len(secrets) > 0 && !c.Features[FeatureSecrets] {
 		v.add("/secrets", featureText(FeatureSecrets))
+		return
+	}
+	for i, k := range sortedKeys(secrets) {
+		if k == "" {
+			v.add(fmt.Sprintf("/secrets/keys(%d)", i), textNotEmpty)
+		}
 	}
 }
 
@@ -86,7 +95,6 @@ func (c *Config) checkPullConfig(p *core.PullConfig, secrets map[string]core.Sec
 	}
 	if !c.Features[FeatureSecrets] {
 		v.add(at, "must be empty", featureText(FeatureSecrets))
-		return
 	}
 	if _, ok := secrets[p.Secret]; !ok {
 		v.add(at, "pullConfig.secret must refer to an existing secret")
@@ -127,11 +135,15 @@ func ruleVolumes(c *Config, a *core.App, v *violations) {
 		switch {
 		case vol.Persistent != nil:
 			checkPersistentPath(vol.ContainerPath, at, v)
+			checkWritable(vol.Mode, at, v)
 			checkPersistent(vol.Persistent, at+"/persistent", v)
 		case vol.External != nil:
 			c.checkExternal(a, vol, at, v)
 			if n := vol.External.Name; n != "" && names[n] {
 				v.add("/container/volumes", "Volume names must be unique")
+				if own := vol.External; own.Provider == providerDVDI && !own.IsShared() {
+					v.add("/", fmt.Sprintf("Requested DVDI volume '%s' is declared more than once within app %s", n, a.ID))
+				}
 			}
 			names[vol.External.Name] = true
 		case vol.Secret != nil:
@@ -154,11 +166,20 @@ func checkPersistentPath(p, at string, v *violations) {
 
 func checkDots(p, at string, v *violations) {
 	if p == "." || p == ".." {
-		v.add(at+"/containerPath", `must not be "." or ".."`)
+		v.add(at+"/containerPath", "can not be one of (.,..)")
+	}
+}
+
+func checkWritable(mode, at string, v *violations) {
+	if mode != "RW" {
+		v.add(at+"/mode", textNotRW)
 	}
 }
 
 func checkPersistent(p *core.PersistentVolume, at string, v *violations) {
+	if p.Size <= 0 {
+		v.add(at+"/size", fmt.Sprintf("got %d, expected more than 0", p.Size))
+	}
 	if p.Type == "root" && len(p.Constraints) > 0 {
 		v.add(at+"/constraints", "Constraints on root volumes are not supported")
 	}
@@ -175,16 +196,19 @@ func checkPersistent(p *core.PersistentVolume, at string, v *violations) {
 
 func (c *Config) checkExternal(a *core.App, vol core.AppVolume, at string, v *violations) {
 	if !c.Features[FeatureExternalVolumes] {
-		v.add(at+"/external", featureText(FeatureExternalVolumes))
+		v.add(at, featureText(FeatureExternalVolumes))
 		return
 	}
-	checkDots(vol.ContainerPath, at, v)
 	e := vol.External
 	if e.Name == "" {
 		v.add(at+"/external/name", textNotDefined)
 	}
 	switch e.Provider {
 	case providerDVDI:
+		checkDots(vol.ContainerPath, at, v)
+		if a.Container.Type == "MESOS" {
+			checkWritable(vol.Mode, at, v)
+		}
 		checkDVDI(a, e, at+"/external", v)
 	case providerCSI:
 	case "":
@@ -211,7 +235,8 @@ func checkDVDI(a *core.App, e *core.ExternalVolume, at string, v *violations) {
 	if e.Options.DVDI[optionDriver] == "rexray" {
 		checkRexray(e.Options.DVDI, at, v)
 	}
-	if a.Instances > 1 && (e.Shared == nil || !*e.Shared) && !v.has("/instances") {
+	expectZeroOnce(a.UpgradeStrategy.MaximumOverCapacity, "/upgradeStrategy/maximumOverCapacity", v)
+	if a.Instances > 1 && !e.IsShared() && !v.has("/instances") {
 		v.add("/instances", fmt.Sprintf("Number of instances is limited to 1 when declaring DVDI volumes in app [%s]", a.ID))
 	}
 }
@@ -221,10 +246,10 @@ var rexrayOptions = map[string]struct {
 	ok   func(string) bool
 	text string
 }{
-	"dvdi/volumetype":  {notEmpty, "must not be empty"},
-	"dvdi/newfstype":   {notEmpty, "must not be empty"},
-	"dvdi/iops":        {isNatural, "must be a positive integer"},
-	"dvdi/overwritefs": {isBoolean, "must be true or false"},
+	"dvdi/volumetype":  {notEmpty, textNotEmpty},
+	"dvdi/newfstype":   {notEmpty, textNotEmpty},
+	"dvdi/iops":        {isNatural, "Expected a valid, positive integer instead of %s"},
+	"dvdi/overwritefs": {isBoolean, "Expected a valid boolean"},
 }
 
 func notEmpty(s string) bool { return s != "" }
@@ -239,7 +264,7 @@ func isBoolean(s string) bool { return strings.EqualFold(s, "true") || strings.E
 func checkRexray(options map[string]string, at string, v *violations) {
 	for _, k := range sortedKeys(rexrayOptions) {
 		if val, ok := options[k]; ok && !rexrayOptions[k].ok(val) {
-			v.add(at+"/options/"+strconv.Quote(k), rexrayOptions[k].text)
+			v.add(at+"/options/"+strconv.Quote(k), strings.ReplaceAll(rexrayOptions[k].text, "%s", val))
 		}
 	}
 }

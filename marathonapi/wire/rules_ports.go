@@ -12,17 +12,27 @@ const textPortIndex = "Health check port indices must address an element of the 
 
 func ruleNetworks(_ *Config, a *core.App, v *violations) {
 	checkNetworks(a.Networks, v)
-	if len(a.Networks) > 1 && a.Container != nil && a.Container.Type == "DOCKER" {
+	containers := 0
+	for _, n := range a.Networks {
+		if n.Mode == core.NetworkContainer {
+			containers++
+		}
+	}
+	if containers > 1 && a.Container != nil && a.Container.Type == "DOCKER" {
 		v.add("/", "may only specify a single container network when using the Docker container engine")
 	}
 }
 
 // checkNetworks checks the combination of networks of an app or pod (http-api.md 4.11.3).
 func checkNetworks(nets []core.Network, v *violations) {
-	var hosts, bridges, containers int
+	var hosts, bridges, containers, unnamed int
 	names := map[string]bool{}
-	duplicate, unnamed, hostNamed, bridgeNamed := false, false, false, false
+	duplicate, hostNamed, bridgeNamed := false, false, false
 	for _, n := range nets {
+		if n.Name != nil {
+			duplicate = duplicate || names[*n.Name]
+			names[*n.Name] = true
+		}
 		switch n.Mode {
 		case core.NetworkHost:
 			hosts++
@@ -33,10 +43,7 @@ func checkNetworks(nets []core.Network, v *violations) {
 		default:
 			containers++
 			if n.Name == nil {
-				unnamed = true
-			} else {
-				duplicate = duplicate || names[*n.Name]
-				names[*n.Name] = true
+				unnamed++
 			}
 		}
 	}
@@ -46,10 +53,10 @@ func checkNetworks(nets []core.Network, v *violations) {
 	}{
 		{hostNamed, "Host networks may not have names or labels"},
 		{bridgeNamed, "Bridge networks may not have names"},
-		{duplicate || hosts > 1 || bridges > 1, "Duplicate networks are not allowed"},
+		{duplicate || unnamed > 1, "Duplicate networks are not allowed"},
 		{hosts > 1 || bridges > 1 || hosts*bridges+hosts*containers+bridges*containers > 0,
 			"May specify a single host network, single bridge network, or else 1-to-n container networks"},
-		{unnamed, "Network name must be specified when container network is selected."},
+		{unnamed > 0, "Network name must be specified when container network is selected."},
 	} {
 		if r.broken {
 			v.add("/networks", r.text)
@@ -151,6 +158,8 @@ func ruleHealthChecks(_ *Config, a *core.App, v *violations) {
 			v.add(at, "illegal protocol COMMAND for non-command health check")
 		case !command && h.Command != nil:
 			v.add(at, "illegal protocol "+h.Protocol+" specified with command")
+		case command && (h.Path != nil || h.Port != nil):
+			v.add(at, "Invalid combination of HealthCheck parameters: a command has neither path nor port")
 		}
 		if !command && (h.PortIndex != nil && *h.PortIndex >= ports || h.PortIndex == nil && h.Port == nil && ports != 1) {
 			v.add(at, textPortIndex)
@@ -197,7 +206,7 @@ func ruleCheck(_ *Config, a *core.App, v *violations) {
 		v.add("/check", "a check must have exactly one of exec, http and tcp")
 	}
 	ports := portCount(a)
-	if ported && (index != nil && *index >= ports || index == nil && port == nil && ports == 0) {
+	if ported && (index != nil && *index >= ports || index == nil && port == nil && ports != 1) {
 		v.add("/check", "check port index must address an element of the ports array or container port mappings.")
 	}
 }
@@ -207,7 +216,7 @@ func ruleReadiness(_ *Config, a *core.App, v *violations) {
 		return
 	}
 	if n := len(a.ReadinessChecks); n > 1 {
-		v.add("/readinessChecks", fmt.Sprintf("has size %d, expected 1 or less", n))
+		v.add("/readinessChecks/size", fmt.Sprintf("got %d, expected 1 or less", n))
 	}
 	names := portNames(a)
 	for i, r := range a.ReadinessChecks {

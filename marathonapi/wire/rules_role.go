@@ -16,20 +16,17 @@ func checkRole(role string, r roles, v *violations) {
 // checkAcceptedRoles checks acceptedResourceRoles of an app or pod; nil means not given.
 func checkAcceptedRoles(accepted []string, role string, resident bool, kind string, v *violations) {
 	const at = "/acceptedResourceRoles"
-	switch {
-	case accepted == nil:
-		return
-	case len(accepted) == 0:
-		v.add(at, "must not be empty")
-		return
-	case resident && !slices.Equal(accepted, []string{"*"}):
-		v.add(at, "A resident "+kind+" must have `acceptedResourceRoles = [\"*\"]`.")
+	if accepted == nil {
 		return
 	}
-	for _, name := range accepted {
-		if text := roleSyntax(name); text != "" {
-			v.add(at, text)
-		}
+	if len(accepted) == 0 {
+		v.add(at, textNotEmpty)
+	}
+	for i, name := range accepted {
+		checkRoleName(name, fmt.Sprintf("%s(%d)", at, i), v)
+	}
+	if resident && !slices.Equal(accepted, []string{"*"}) {
+		v.add(at, "A resident "+kind+" must have `acceptedResourceRoles = [\"*\"]`.")
 	}
 	if slices.ContainsFunc(accepted, func(n string) bool { return n != "*" && n != role }) {
 		text := "acceptedResourceRoles can only contain *"
@@ -41,22 +38,22 @@ func checkAcceptedRoles(accepted []string, role string, resident bool, kind stri
 }
 
 // forbiddenInRole names the characters that no role may contain, in Mesos's words.
-var forbiddenInRole = []struct{ char, text string }{
-	{"\t", `a horizontal tab (\x09)`}, {"\n", `a line feed (\x0a)`}, {"\v", `a vertical tab (\x0b)`}, {"\f", `a form feed (\x0c)`},
-	{"\r", `a carriage return (\x0d)`}, {" ", `a space (\x20)`}, {"/", `a slash (\x2f)`}, {"\b", `a backspace (\x08)`},
-}
+var forbiddenInRole = map[rune]string{'\t': `horizontal tab (\x09)`, '\n': `line feed (\x0a)`, '\v': `vertical tab (\x0b)`,
+	'\f': `form feed (\x0c)`, '\r': `carriage return (\x0d)`, ' ': `space (\x20)`, '/': `slash (\x2f)`, 0x7f: `backspace (\x7f)`}
 
-func roleSyntax(name string) string {
-	switch {
-	case name == "" || name == "." || name == "..":
-		return `A role name must not be "` + name + `".`
-	case strings.HasPrefix(name, "-"):
-		return "A role name must not start with a '-'."
+// checkRoleName checks the name of a role; what is wrong with one character is told at its position.
+func checkRoleName(name, at string, v *violations) {
+	if name == "" || name == "." || name == ".." {
+		v.add(at, `A role name must not be "`+name+`".`)
 	}
-	for _, f := range forbiddenInRole {
-		if strings.Contains(name, f.char) {
-			return "A role name must not include " + f.text + " character."
+	if strings.HasPrefix(name, "-") {
+		v.add(at, "A role name must not start with a '-'.")
+	}
+	n := 0
+	for _, char := range name {
+		if text, bad := forbiddenInRole[char]; bad {
+			v.add(fmt.Sprintf("%s(%d)", at, n), "A role name must not include a "+text+" character.")
 		}
+		n++
 	}
-	return ""
 }

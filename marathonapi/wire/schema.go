@@ -136,7 +136,7 @@ var appFields = [...]appField{
 		func(a, b *core.App) { a.UnreachableStrategy = b.UnreachableStrategy }},
 	fTTY: {"tty", func(o object, d *draft) { d.app.TTY = o.optBoolean("tty") },
 		func(a, b *core.App) { a.TTY = b.TTY }},
-	fRole: {"role", func(o object, d *draft) { d.app.Role = o.text("role", "") },
+	fRole: {"role", readRole,
 		func(a, b *core.App) { a.Role = b.Role }},
 }
 
@@ -155,7 +155,7 @@ type draft struct {
 // legacyForms are the inputs of Marathon 1.4 and older (http-api.md 4.9), and the paths still in text form.
 type legacyForms struct {
 	ID             string             `json:"id" validate:"omitempty,pathid"`
-	Dependencies   []string           `json:"dependencies" validate:"dive,pathid"`
+	Dependencies   []string           `json:"-"`
 	URIs           []string           `json:"uris" validate:"dive,min=1,max=1024"`
 	Ports          []int              `json:"ports" validate:"dive,min=0,max=65535"` // nil: absent
 	IPAddress      *ipAddress         `json:"ipAddress"`
@@ -165,7 +165,7 @@ type legacyForms struct {
 
 // ipAddress is the network form before networks.
 type ipAddress struct {
-	NetworkName *string            `json:"networkName" validate:"omitnil,networkname"`
+	NetworkName *string            `json:"networkName" validate:"omitnil,min=1,networkname"`
 	Labels      map[string]string  `json:"-"`
 	Discovery   []core.PortMapping `json:"discovery.ports" validate:"dive"` // container port and labels
 	HasPorts    bool               `json:"-"`                               // discovery was given
@@ -198,11 +198,6 @@ func readDraft(o object) *draft {
 	d.version = readVersion(o)
 	checkBounds(o, &d.app)
 	checkBounds(o, &d.legacy)
-	for i, c := range d.constraints {
-		if len(c) == 0 {
-			o.r.schema.add(o.path.field("constraints").at(i).String(), errMinLength)
-		}
-	}
 	for _, l := range o.r.late[before:] {
 		// Violations of rules are told relative to the app, wherever it stands in the body (http-api.md 6.4).
 		d.late.add(strings.TrimPrefix(l.Path, strings.TrimSuffix(o.path.String(), "/")), l.Errors...)
@@ -223,20 +218,25 @@ func readLegacy(o object, l *legacyForms) {
 	}
 }
 
+func readRole(o object, d *draft) {
+	d.app.Role = o.text("role", "")
+	if o.m["role"] == "" {
+		o.fail("role", errMinLength)
+	}
+}
+
 func readVersion(o object) *core.Timestamp {
 	if _, ok := o.get("version"); !ok {
 		return nil
 	}
 	s, ok := o.m["version"].(string)
 	if !ok {
-		o.fail("version", errString)
+		o.fail("version", errDate)
 		return nil
 	}
 	v, err := core.ParseTimestamp(s)
 	if err != nil {
-		if o.r.fatal == nil {
-			o.r.fatal = err
-		}
+		o.fail("version", errDateForm)
 		return nil
 	}
 	return &v

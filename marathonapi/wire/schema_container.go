@@ -83,7 +83,8 @@ func readLinuxInfo(o object) *core.LinuxInfo {
 		out.Seccomp.Unconfined, _ = s.m["unconfined"].(bool)
 	}
 	if i, ok := l.child("ipcInfo"); ok {
-		out.IPCInfo = &core.IPCInfo{Mode: i.enum("mode", "PRIVATE", ipcModes), ShmSize: i.optInteger("shmSize")}
+		i.require("mode")
+		out.IPCInfo = &core.IPCInfo{Mode: i.enum("mode", "", ipcModes), ShmSize: i.optInteger("shmSize")}
 	}
 	return out
 }
@@ -96,9 +97,9 @@ func readPortMapping(o object) core.PortMapping {
 
 // readDiscoveryPort reads a port of ipAddress.discovery as the mapping it becomes (http-api.md 4.9).
 func readDiscoveryPort(o object) core.PortMapping {
-	p := core.PortMapping{ContainerPort: o.integer("number", 0), Labels: labels(o), Name: o.optText("name"),
+	name := o.requiredText("name")
+	p := core.PortMapping{ContainerPort: o.integer("number", 0), Labels: labels(o), Name: &name,
 		Protocol: o.enum("protocol", "tcp", portProtocols)}
-	o.require("number")
 	switch n := p.ContainerPort; {
 	case n < 0:
 		o.fail("number", errMin)
@@ -193,7 +194,7 @@ func readPersistent(o object) *core.PersistentVolume {
 	}
 	p.Constraints = []core.Constraint{}
 	for i, c := range readConstraints(o, "constraints") {
-		if con, text := makeConstraint(c); text != "" {
+		if con, text := volumeConstraint(c); text != "" {
 			o.r.late.add(o.path.field("constraints").at(i).String(), text)
 		} else {
 			p.Constraints = append(p.Constraints, con)

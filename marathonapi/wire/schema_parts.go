@@ -45,10 +45,18 @@ func readHealthCheck(o object) core.HealthCheck {
 	if h.ServerRun() && h.DelaySeconds >= 0 {
 		h.DelaySeconds = defaultDelay // a delay is for the executor only; a negative one is still a violation
 	}
-	if h.Protocol != protocolCommand {
-		h.IPProtocol = ip
-	}
+	h.IPProtocol = ip
 	return h
+}
+
+// trimHealthCheck drops the fields that the protocol has no use for, as Marathon's model does.
+func trimHealthCheck(h *core.HealthCheck) {
+	switch h.Protocol {
+	case protocolCommand:
+		h.PortIndex = nil
+	case "TCP", "MESOS_TCP":
+		h.Path = nil
+	}
 }
 
 // readCheck reads a general check. That exactly one kind is given is a rule (http-api.md 4.11.9, 18).
@@ -146,11 +154,7 @@ func readEnv(o object, name string) map[string]core.EnvValue {
 			out[k] = core.EnvValue{Value: v}
 		case map[string]any:
 			e := object{c.r, c.path.field(k), v}
-			s := e.requiredText("secret")
-			if e.m["secret"] == "" {
-				e.fail("secret", errMinLength)
-			}
-			out[k] = core.EnvValue{Secret: s}
+			out[k] = core.EnvValue{Secret: e.requiredText("secret")}
 		default:
 			text, _ := json.Marshal(v)
 			c.r.schema.add(c.path.field(k).field("secret").String(), "'secret' is undefined on object: "+string(text))
@@ -197,7 +201,7 @@ func readLimits(o object) *core.ResourceLimits {
 
 func readLimit(o object, name string) *core.Limit {
 	if s, ok := o.m[name].(string); ok {
-		if !strings.EqualFold(s, unlimited) {
+		if s != unlimited {
 			o.r.late.add(o.path.field(name).String(), "'"+s+"' is an invalid resource limit. It must be 'unlimited' or a number")
 		}
 		return &core.Limit{Unlimited: true}
@@ -234,7 +238,7 @@ func readUnreachable(o object) core.UnreachableStrategy {
 	if !ok {
 		return core.UnreachableStrategy{}
 	}
-	return core.UnreachableStrategy{InactiveAfterSeconds: u.integer("inactiveAfterSeconds", 0), ExpungeAfterSeconds: u.integer("expungeAfterSeconds", 0)}
+	return core.UnreachableStrategy{InactiveAfterSeconds: int(u.long("inactiveAfterSeconds", 0)), ExpungeAfterSeconds: int(u.long("expungeAfterSeconds", 0))}
 }
 
 // readResidency only checks the shape: what is shown is fixed (http-api.md 4.7).
@@ -243,7 +247,7 @@ func readResidency(o object, _ *draft) {
 	if !ok {
 		return
 	}
-	if n := r.optInteger("relaunchEscalationTimeoutSeconds"); n != nil && *n < 0 {
+	if r.long("relaunchEscalationTimeoutSeconds", 0) < 0 {
 		r.fail("relaunchEscalationTimeoutSeconds", errMin)
 	}
 	r.enum("taskLostBehavior", "WAIT_FOREVER", taskLostBehaviors)

@@ -185,7 +185,7 @@ func ownVolumes(a *core.App) []string {
 		return nil
 	}
 	for _, vol := range a.Container.Volumes {
-		if e := vol.External; e != nil && e.Provider == providerDVDI && (e.Shared == nil || !*e.Shared) {
+		if e := vol.External; e != nil && e.Provider == providerDVDI && !e.IsShared() {
 			out = append(out, e.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"stadion/core"
+	"stadion/marathonapi/internal/fixture"
 )
 
 // TestPartialUpdates pins what an update keeps, replaces and drops (http-api.md 4.6).
@@ -52,11 +53,11 @@ func TestPartialUpdates(t *testing.T) {
 			if err := errors.Join(json.Unmarshal([]byte(c.want), &want), json.Unmarshal(mustJSON(a), &got)); err != nil {
 				t.Fatal(err)
 			}
-			if text := differs(want, got, ""); text != "" {
+			if text := fixture.Differs(want, got); text != "" {
 				t.Errorf("%s\n%s", text, mustJSON(a))
 			}
 			for _, p := range c.absent {
-				if present(got, p) {
+				if fixture.Present(got, p) {
 					t.Errorf("%s must be absent: %s", p, mustJSON(a))
 				}
 			}
@@ -118,7 +119,7 @@ func TestRollback(t *testing.T) {
 		}
 	}
 	_, _, err = c.PutApp("/a", []byte(`{"version":"soon"}`), true, tree)
-	if msg, _ := details(err); msg != "Invalid timestamp provided 'soon'. Expecting ISO-8601 datetime string." {
+	if msg, d := details(err); msg != msgInvalidJSON || !d.holds("/version", errDateForm) {
 		t.Error(err)
 	}
 }
