@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak fuzz clean
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak mutation fuzz clean
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -42,10 +42,16 @@ bench: build
 bench-micro:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-# More seeds of the simulation than CI has time for.
+# More seeds of the simulation than CI has time for; FIRST=100000 takes others than last night's.
 SEEDS ?= 20000
+FIRST ?= 1
 soak:
-	$(GO) test ./core/simulation -seeds $(SEEDS) -timeout 12h -v
+	$(GO) test ./core/simulation -run TestWorlds -first $(FIRST) -seeds $(SEEDS) -timeout 24h -v
+
+# Mistakes made on purpose: do the tests notice? ONLY='fence|seq' for those whose name matches. It takes an hour.
+ONLY ?= .
+mutation:
+	cd compat-tests && $(GO) run ./mutation -run '$(ONLY)'
 
 FUZZTIME ?= 10m
 fuzz:

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"stadion/core/machine"
-	"stadion/offers"
 )
 
 // Run begins the term and works until it ends: with the store's error when the fence is lost or a batch cannot be
@@ -134,24 +132,13 @@ func (l *Loop) closeBatch() bool {
 	l.batch.Seq = l.seq
 	c := &closed{l.batch, l.cfg.Machine.State().Snapshot(l.seq, l.cfg.Term, now)}
 	l.batch, l.stepped = &machine.Batch{}, 0
-	if len(c.Writes)+len(c.Replies)+len(c.Notices) == 0 && !needsFence(c.Calls) {
+	if !c.NeedsCommit() {
 		l.release(c)
 		return true
 	}
 	l.flying = c
 	l.commits <- c
 	return false
-}
-
-// needsFence: launches and kills leave only once the store has said that we still lead, rows or not (R8, F3).
-func needsFence(calls []offers.Call) bool {
-	return slices.ContainsFunc(calls, func(c offers.Call) bool {
-		switch c.(type) {
-		case offers.Accept, offers.Kill:
-			return true
-		}
-		return false
-	})
 }
 
 // landed ends the commit in flight.

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"slices"
+
 	"stadion/core"
 	"stadion/core/state"
 	"stadion/offers"
@@ -16,6 +18,18 @@ type Batch struct {
 	Notices []core.Notice
 	Probes  []Probe
 	Logs    []Log
+}
+
+// NeedsCommit tells whether something of the batch may leave only once the store has said that we still lead: rows, what
+// rests on them, and launches and kills, rows or not (R8, F3).
+func (b *Batch) NeedsCommit() bool {
+	return len(b.Writes)+len(b.Replies)+len(b.Notices) > 0 || slices.ContainsFunc(b.Calls, func(c offers.Call) bool {
+		switch c.(type) {
+		case offers.Accept, offers.Kill:
+			return true
+		}
+		return false
+	})
 }
 
 // Reply answers a Request. Result is the command's result type, nil with Err.

@@ -43,6 +43,7 @@ type Task struct {
 	sick    bool     // its health check fails
 	unready core.Timestamp
 	dying   bool
+	group   []*Task // of a pod, this one too
 }
 
 // update is one status of a task.
@@ -99,7 +100,7 @@ func (a *agent) free() []offers.Resource {
 	return left
 }
 
-func (m *master) launch(a *agent, ti *offers.TaskInfo) {
+func (m *master) launch(a *agent, ti *offers.TaskInfo) *Task {
 	id, w := core.TaskID(ti.TaskID), m.w
 	if m.ever[id] {
 		w.fail("I4: task id %s is launched twice", id)
@@ -114,7 +115,7 @@ func (m *master) launch(a *agent, ti *offers.TaskInfo) {
 	name, err := core.ParseTaskID(id)
 	if err != nil {
 		w.fail("%v", err)
-		return
+		return &Task{}
 	}
 	t := &Task{ID: id, Name: name, agent: a, State: "TASK_STAGING", known: "TASK_STAGING", Launch: w.clock.now, used: ti.Resources, checked: ti.HealthCheck != nil}
 	for _, e := range ti.Command.Env {
@@ -126,9 +127,10 @@ func (m *master) launch(a *agent, ti *offers.TaskInfo) {
 	m.add(t)
 	if a.cut {
 		t.phantom, t.hidden, t.End = true, true, w.clock.now
-		return
+		return t
 	}
 	m.live(t)
+	return t
 }
 
 func (m *master) add(t *Task) {
@@ -156,7 +158,11 @@ func (m *master) live(t *Task) {
 		}
 		if w.chance(w.opt.Failing, 8) {
 			w.clock.after(w.rnd.Int64N(60000), func() {
-				m.update(t, []string{"TASK_FAILED", "TASK_FINISHED", "TASK_FAILED"}[w.rnd.IntN(3)], "", core.HealthUnknown)
+				end := []string{"TASK_FAILED", "TASK_FINISHED", "TASK_FAILED"}[w.rnd.IntN(3)]
+				if t.checked && len(t.group) > 0 { // of a pod it would never be healthy again (behaviour 11.6)
+					end = "TASK_FAILED"
+				}
+				m.update(t, end, "", core.HealthUnknown)
 			})
 		}
 		if w.chance(w.opt.Failing, 4) {
@@ -205,6 +211,13 @@ func (m *master) update(t *Task, state, reason string, h core.Health) {
 	m.w.moved = true
 	if ends[state] {
 		t.End = m.w.clock.now
+		if state != "TASK_FINISHED" {
+			for _, other := range t.group { // the executor of a pod ends with any of its tasks that fails
+				if other.Alive() && !other.dying {
+					m.end(other)
+				}
+			}
+		}
 	}
 	u := update{state: state, uuid: fmt.Sprintf("%s/%d", t.ID, len(t.sent)), reason: reason, healthy: h, at: m.w.clock.now}
 	t.sent = append(t.sent, u)
@@ -282,6 +295,17 @@ func (m *master) kill(c offers.Kill) {
 	if !t.Alive() || !t.agent.reachable() || t.agent.lost || t.dying || w.chance(w.opt.Network, 20) {
 		return
 	}
+	m.end(t)
+	for _, other := range t.group {
+		if other.Alive() && !other.dying {
+			m.end(other)
+		}
+	}
+}
+
+// end is the agent ending a task, which takes a moment.
+func (m *master) end(t *Task) {
+	w := m.w
 	t.dying = true
 	if w.rnd.IntN(2) == 0 {
 		m.killing(t)

@@ -115,6 +115,7 @@ func (j *judge) notice(l *life, n core.Notice) {
 		switch {
 		case !known:
 			j.w.fail("I10: condition %q", body.Condition)
+		case j.w.isPod(body.RunSpecID): // the sum of its tasks, see moved
 		case !seen && c != core.Scheduled && !j.hidden[body.InstanceID], seen && !was.MayBecome(c):
 			j.w.fail("I10: instance %s goes from %s to %s", body.InstanceID, was, c)
 		}
@@ -154,6 +155,11 @@ func (j *judge) moved(l *life, old, i *core.Instance) {
 	}
 	if old == nil {
 		return
+	}
+	for _, t := range i.Tasks {
+		if was := taskOf(old, t.ID); was != nil && !was.Condition.MayBecome(t.Condition) {
+			w.fail("I10: task %s goes from %s to %s", t.ID, was.Condition, t.Condition)
+		}
 	}
 	if !old.Goal.MayBecome(i.Goal) || i.Incarnation < old.Incarnation || i.Incarnation > old.Incarnation+1 {
 		w.fail("E.1.5, E.1.6: instance %s goes from %s, %d to %s, %d", i.ID, old.Goal, old.Incarnation, i.Goal, i.Incarnation)
@@ -221,6 +227,15 @@ func (k *book) well(now *state.State, i *core.Instance) bool {
 	}
 	s, ok := now.SpecAt(i.Spec, i.Version)
 	if !ok || !s.HasHealthChecks() {
+		return true
+	}
+	if p, ok := s.(*core.Pod); ok {
+		for n := range p.Containers {
+			t := i.Tasks[n] // in the order of the definition
+			if p.Containers[n].HealthCheck != nil && (t.Status == nil || t.Status.Healthy != core.Healthy) {
+				return false
+			}
+		}
 		return true
 	}
 	if s.(*core.App).HealthChecks[0].ServerRun() {

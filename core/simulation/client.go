@@ -61,7 +61,9 @@ func (c *client) act() {
 	id := appID(g, r.IntN(maxApps))
 	now, exists := l.snap.Spec(id)
 	force := r.IntN(2) == 0
-	switch n := r.IntN(24); {
+	switch n := r.IntN(26); {
+	case n > 23:
+		c.pod(l, force)
 	case n == 0:
 		c.group(l, g, force)
 	case n == 1:
@@ -83,7 +85,7 @@ func (c *client) act() {
 	case n == 15:
 		c.change(l, core.Change{Remove: []core.PathID{id}, Force: force, GroupID: id.Parent()}, nil)
 	case n == 16:
-		c.killAndScale(l, now.(*core.App))
+		c.killAndScale(l, now)
 	case n < 20:
 		c.kill(l, id)
 	default:
@@ -126,10 +128,49 @@ func (c *client) app(id core.PathID, instances int) *core.App {
 }
 
 // scarce: no more than two of it find room.
-func scarce(a *core.App) bool { return a.RequirePorts || len(a.Constraints) > 0 }
+func scarce(s core.RunSpec) bool {
+	a, ok := s.(*core.App)
+	return ok && (a.RequirePorts || len(a.Constraints) > 0)
+}
 
-func (c *client) put(l *life, a *core.App, force bool) {
-	c.change(l, core.Change{Put: []core.RunSpec{a}, Force: force, GroupID: a.ID.Parent()}, map[core.PathID]known{a.ID: {true, a.Instances, *a.Cmd}})
+func (c *client) put(l *life, s core.RunSpec, force bool) {
+	id := s.SpecID()
+	c.change(l, core.Change{Put: []core.RunSpec{s}, Force: force, GroupID: id.Parent()}, map[core.PathID]known{id: readSpec(s, true)})
+}
+
+// podID is the one pod of a world.
+const podID core.PathID = "/pod"
+
+func (w *World) isPod(id core.PathID) bool { return id == podID }
+
+// pod is a deed with the one pod: it is created, changed, scaled, restarted, removed, and its instances are killed.
+func (c *client) pod(l *life, force bool) {
+	id, r := podID, c.w.rnd
+	_, exists := l.snap.Spec(id)
+	switch n := r.IntN(6); {
+	case !exists || n < 2:
+		p := &core.Pod{ID: id, Role: "*", Scaling: core.PodScaling{Kind: "fixed", Instances: 1 + r.IntN(3)}, ExecutorResources: core.ExecutorResources{CPUs: 0.1, Mem: 32},
+			Scheduling: core.PodScheduling{Backoff: core.PodBackoff{Backoff: 1, BackoffFactor: 1.15, MaxLaunchDelay: 60}, KillSelection: core.YoungestFirst,
+				Upgrade: core.PodUpgrade{MaximumOverCapacity: 1, MinimumHealthCapacity: 0.5}}}
+		for _, name := range []string{"one", "two"} {
+			k := core.PodContainer{Name: name, Resources: core.PodResources{CPUs: 0.2, Mem: 64}, Exec: &core.PodExec{Command: core.ShellOrArgv{Shell: new(string)}},
+				Endpoints: []core.Endpoint{{Name: name}}}
+			*k.Exec.Command.Shell = fmt.Sprintf("run %d", r.IntN(1000))
+			if r.IntN(3) == 0 {
+				k.HealthCheck = &core.PodHealthCheck{Exec: &core.CheckExec{Command: k.Exec.Command}, IntervalSeconds: 5, TimeoutSeconds: 2, GracePeriodSeconds: 5}
+			}
+			p.Containers = append(p.Containers, k)
+		}
+		c.put(l, p, force)
+	case n == 2:
+		c.scale(l, id, r.IntN(4), force)
+	case n == 3:
+		c.change(l, core.Change{Restart: []core.PathID{id}, Force: force, GroupID: core.Root}, nil)
+	case n == 4 && r.IntN(2) == 0:
+		c.change(l, core.Change{Remove: []core.PathID{id}, Force: force, GroupID: core.Root}, nil)
+	default:
+		c.kill(l, id)
+	}
 }
 
 // scale is a change of what is there: it is computed on the tree that the leader showed and again if that has changed.
@@ -139,7 +180,7 @@ func (c *client) scale(l *life, id core.PathID, n int, force bool) {
 		if !ok {
 			return core.Change{}, &core.Error{Kind: core.NotFound, Message: "gone"}
 		}
-		if scarce(s.(*core.App)) {
+		if scarce(s) {
 			n = min(n, 2)
 		}
 		return core.Change{Put: []core.RunSpec{s.WithInstances(n)}, Force: force, GroupID: id.Parent()}, nil
@@ -242,17 +283,17 @@ func (c *client) kill(l *life, id core.PathID) {
 	c.submit(l, machine.KillInstances{IDs: ids, Wipe: c.w.rnd.IntN(3) == 0}, nil, nil)
 }
 
-func (c *client) killAndScale(l *life, a *core.App) {
-	ch := core.Change{Force: true, GroupID: a.ID.Parent()}
-	for i := range l.snap.InstancesOf(a.ID) {
+func (c *client) killAndScale(l *life, s core.RunSpec) {
+	ch := core.Change{Force: true, GroupID: s.SpecID().Parent()}
+	for i := range l.snap.InstancesOf(s.SpecID()) {
 		if c.w.rnd.IntN(3) == 0 {
 			ch.Sentenced = append(ch.Sentenced, i.ID)
 			c.asked[i.ID] = true
 		}
 	}
-	fewer := a.WithInstances(max(0, a.Instances-len(ch.Sentenced))).(*core.App)
+	fewer := s.WithInstances(max(0, s.InstanceCount()-len(ch.Sentenced)))
 	ch.Put = []core.RunSpec{fewer}
-	c.change(l, ch, map[core.PathID]known{a.ID: {true, fewer.Instances, *fewer.Cmd}})
+	c.change(l, ch, map[core.PathID]known{s.SpecID(): readSpec(fewer, true)})
 }
 
 // cancel ends some deployment, by going back or as it is.
@@ -340,6 +381,9 @@ func readSpec(s core.RunSpec, ok bool) known {
 	if !ok {
 		return known{}
 	}
+	if p, ok := s.(*core.Pod); ok {
+		return known{true, s.InstanceCount(), *p.Containers[0].Exec.Command.Shell}
+	}
 	return known{true, s.InstanceCount(), *s.(*core.App).Cmd}
 }
 
@@ -348,7 +392,7 @@ func describe(cmd machine.Command) string {
 	case machine.UpdateTree:
 		out := fmt.Sprintf("force %v", c.Change.Force)
 		for _, s := range c.Change.Put {
-			out += fmt.Sprintf(" put %s %d×%s", s.SpecID(), s.InstanceCount(), *s.(*core.App).Cmd)
+			out += fmt.Sprintf(" put %s %d×%s", s.SpecID(), s.InstanceCount(), readSpec(s, true).cmd)
 		}
 		return out + fmt.Sprintf(" remove %v restart %v sentenced %d", c.Change.Remove, c.Change.Restart, len(c.Change.Sentenced))
 	case machine.KillInstances:

@@ -67,8 +67,8 @@ func (j *judge) loaded(l *life, st *state.State) {
 	l.book = newBook(l, st)
 }
 
-// peek looks at what a new leader would load now (I13).
-func (j *judge) peek() {
+// peek compares what a new leader would load now with the state as of the last batch (I13).
+func (j *judge) peek(shown *state.View) {
 	w := j.w
 	st, err := w.disk.Join(store.Options{}).Load(context.Background())
 	if err != nil {
@@ -77,6 +77,13 @@ func (j *judge) peek() {
 	}
 	if diff := w.durable.differs(st.Durable()); diff != "" {
 		w.fail("I13: a new leader would load something else than what was committed: %s", diff)
+	}
+	for id, c := range shown.Counted() { // what is derived from rows is the same, however it came about
+		d, locked := shown.DeploymentOf(id)
+		e, again := st.DeploymentOf(id)
+		if n := st.Counts(id); n.Staged != c.Staged || n.Running != c.Running || n.Provisioned != c.Provisioned || locked != again || locked && d.ID != e.ID {
+			w.fail("I13: of %s a new leader would derive %+v, locked %v, the state shows %+v, locked %v", id, n, again, c, locked)
+		}
 	}
 	for k, n := range w.disk.Keys() {
 		if n > store.MaxValue {
@@ -89,13 +96,11 @@ func (j *judge) peek() {
 func (j *judge) committed(l *life, b *machine.Batch) {
 	w := j.w
 	j.happened(b)
-	if w.Commits%64 == 0 {
-		if diff := w.durable.differs(l.next.Durable()); diff != "" {
-			w.fail("I13: the rows of batch %d are not the state it shows: %s", b.Seq, diff)
-		}
+	if diff := w.durable.differs(l.next.Durable()); diff != "" {
+		w.fail("I13: the rows of batch %d are not the state it shows: %s", b.Seq, diff)
 	}
-	if w.Commits%512 == 0 {
-		j.peek()
+	if w.Commits%64 == 0 {
+		j.peek(&l.next.View)
 	}
 }
 
@@ -207,7 +212,11 @@ func taskOf(i *core.Instance, id core.TaskID) *core.Task {
 // look is taken whenever a task or a durable row has changed.
 func (j *judge) look() {
 	w := j.w
-	alive := make(map[core.InstanceID]*Task)
+	type slot struct {
+		instance  core.InstanceID
+		container string
+	}
+	alive := make(map[slot]*Task)
 	for _, a := range w.master.agents {
 		for _, t := range a.tasks {
 			if !t.Alive() || t.foreign {
@@ -217,10 +226,11 @@ func (j *judge) look() {
 				j.hidden[t.Name.Instance] = true
 				continue
 			}
-			if other := alive[t.Name.Instance]; other != nil && !j.hidden[t.Name.Instance] {
+			at := slot{t.Name.Instance, t.Name.Container}
+			if other := alive[at]; other != nil && !j.hidden[t.Name.Instance] {
 				w.fail("I3: tasks %s and %s of one instance are alive", other.ID, t.ID)
 			}
-			alive[t.Name.Instance] = t
+			alive[at] = t
 			i := w.durable.instance(t.Name.Instance)
 			if !j.hidden[t.Name.Instance] && !j.rots(t.Name.Instance) && (i == nil || taskOf(i, t.ID) == nil || i.Agent.ID != a.info.ID) {
 				w.fail("I2, R4: task %s lives and no row names it", t.ID)
@@ -234,13 +244,30 @@ func (j *judge) rots(id core.InstanceID) bool {
 	return slices.Contains(j.rotten, string(state.TableInstance)+"/"+string(id))
 }
 
+// offerHeldMs bounds the time until an offer is answered, when nothing keeps the server from it: the matcher's own
+// limit and a slow commit before and after.
+const offerHeldMs = 6000
+
+// held looks for offers that wait too long for their answer (I8).
+func (j *judge) held() {
+	w, s := j.w, j.w.master.now
+	if s == nil || s.deaf || s.l.dead {
+		return
+	}
+	for _, a := range w.master.agents {
+		if o := a.offer; o != nil && w.clock.now > max(o.at, s.l.asleep, s.l.cut, s.l.upset)+offerHeldMs {
+			w.fail("I8: an offer of %s is not answered for %d ms", a.info.ID, w.clock.now-o.at)
+		}
+	}
+}
+
 // call tells what is wrong with a call of the framework, as the store stands now.
 func (j *judge) call(c offers.Call) string {
 	switch c := c.(type) {
 	case offers.Accept:
 		for _, op := range c.Operations {
-			if op.Launch != nil {
-				if why := j.intent(core.TaskID(op.Launch.TaskID), c.AgentID); why != "" {
+			for _, ti := range launches(op) {
+				if why := j.intent(core.TaskID(ti.TaskID), c.AgentID); why != "" {
 					return why
 				}
 			}
@@ -260,7 +287,7 @@ func (j *judge) killed(c offers.Kill) string {
 		return err.Error()
 	}
 	i := j.w.durable.instance(name.Instance)
-	if i == nil || taskOf(i, c.TaskID) == nil || i.KillReason != "" {
+	if i == nil || taskOf(i, c.TaskID) == nil || i.KillReason != "" || i.Pod && i.Condition.Terminal() { // the rest of a broken pod
 		return ""
 	}
 	return "R6: task " + string(c.TaskID) + " is killed without a stored reason"

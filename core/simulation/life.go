@@ -29,6 +29,7 @@ type life struct {
 
 	asleep core.Timestamp // stopped until then
 	cut    core.Timestamp // from the store until then
+	upset  core.Timestamp // when the store last did not take a batch
 	skew   core.Timestamp // of its clock
 	rate   float64        // of its clock
 	paused core.Timestamp // how much of its life its clock did not count
@@ -57,7 +58,7 @@ func (w *World) takeOver() {
 		l.skew, l.rate = core.Timestamp(w.rnd.Int64N(2*hourMs)-hourMs), 0.99+0.02*w.rnd.Float64()
 	}
 	o := store.Options{}
-	if w.opt.Store {
+	if w.opt.Store || w.opt.Crashes {
 		o.MaxTxnOps = 24 // so that many batches need the redo log
 	}
 	l.store = w.disk.Open(o)
@@ -103,10 +104,15 @@ func (l *life) run(do func()) {
 
 func (l *life) load() {
 	w := l.w
-	w.trip()
+	w.trip(20)
 	st, err := l.store.Load(context.Background())
 	w.fault = store.NoFault
 	switch {
+	case w.fatal && err != nil:
+		l.struck("inside the load")
+		return
+	case err == nil && l.dies("after the load"):
+		return
 	case errors.Is(err, store.ErrFenced):
 		l.end("fenced while it loaded")
 		return
@@ -160,7 +166,9 @@ func (l *life) step(ev machine.Event) {
 	}
 	l.m.Step(l.now(), ev, l.batch)
 	l.stepped++
-	l.pump()
+	if !l.dies(boundaryOf(ev)) {
+		l.pump()
+	}
 }
 
 // pump is the loop: it closes batches while nothing is in flight and something is to be done.
@@ -196,7 +204,7 @@ func (l *life) close(now core.Timestamp) {
 	l.batch, l.stepped = &machine.Batch{}, 0
 	l.next = l.m.State().Snapshot(l.seq, int64(l.number), now)
 	l.w.judge.decided(l, b)
-	if len(b.Writes)+len(b.Replies)+len(b.Notices) == 0 {
+	if !b.NeedsCommit() {
 		l.release(b)
 		return
 	}
@@ -212,12 +220,17 @@ func (w *World) storeMs() int64 {
 	return 1 + w.rnd.Int64N(3)
 }
 
-// trip prepares the fault of the next transaction.
-func (w *World) trip() {
-	w.fault, w.faultIn = store.NoFault, 0
-	if w.chance(w.opt.Store, 12) {
+// trip prepares the fault of one of the next transactions; after a fatal one, once in so many times, the process is
+// dead.
+func (w *World) trip(fatal int) {
+	w.fault, w.faultIn, w.fatal = store.NoFault, 0, false
+	switch {
+	case w.chance(w.opt.Store, 12):
 		w.faultIn = w.rnd.IntN(3)
 		w.fault = []store.Fault{store.LoseBefore, store.LoseAfter, store.Full}[w.rnd.IntN(3)]
+	case w.chance(w.opt.Crashes, fatal):
+		w.faultIn, w.fatal = w.rnd.IntN(4), true
+		w.fault = []store.Fault{store.LoseBefore, store.LoseAfter}[w.rnd.IntN(2)]
 	}
 }
 
@@ -251,7 +264,7 @@ func (l *life) commit() {
 		l.after(100, l.commit)
 		return
 	}
-	w.trip()
+	w.trip(200)
 	err := l.store.Commit(context.Background(), b.Seq, b.Writes)
 	w.fault = store.NoFault
 	switch {
@@ -275,7 +288,12 @@ func (l *life) commit() {
 		if l == w.lead {
 			w.open = b
 		}
+		if w.fatal {
+			l.struck("inside the commit")
+			return
+		}
 		l.tries++
+		l.upset = w.clock.now
 		l.after(int64(min(20<<min(l.tries, 6), 1000)), l.commit)
 	default:
 		w.fail("commit: %v", err)
@@ -305,28 +323,18 @@ func (l *life) release(b *machine.Batch) {
 		}
 	}
 	for _, c := range b.Calls {
+		if _, launch := c.(offers.Accept); launch && l.dies("before a launch") {
+			return
+		}
 		l.send(c)
-		if l.dies("after a call") {
+		if l.dies(boundaryAfter(c)) {
 			return
 		}
 	}
 	for _, p := range b.Probes {
 		l.probe(p)
 	}
-}
-
-// dies kills the process now and then.
-func (l *life) dies(where string) bool {
-	w := l.w
-	if !w.chance(w.opt.Crashes, 500) {
-		return l.dead
-	}
-	w.Crashes++
-	l.end("killed " + where)
-	if l == w.lead {
-		w.elect(500 + w.rnd.Int64N(5000))
-	}
-	return true
+	l.dies("after all effects")
 }
 
 // strike makes the leader one that does not know that it is not any more (F3, F5), or ends its term by plan (F6) or

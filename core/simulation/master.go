@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"stadion/core"
 	"stadion/offers"
@@ -107,12 +108,20 @@ func (m *master) lose(s *stream) {
 	})
 }
 
-// hangUp is the end of the process at the other end.
+// hangUp is the end of the process at the other end. What it sent may still arrive.
 func (m *master) hangUp(s *stream) {
-	s.broken = true
-	if m.now == s {
-		m.now = nil
+	s.deaf = true
+	over := func() {
+		s.broken = true
+		if m.now == s {
+			m.now = nil
+		}
 	}
+	if m.w.rnd.IntN(2) == 0 {
+		over()
+		return
+	}
+	m.w.clock.after(int64(max(s.calls.last, s.acks.last)-m.w.clock.now), over)
 }
 
 // breakStream is a broken connection (D-25).
@@ -144,6 +153,7 @@ func (m *master) failOver() {
 // allocate offers what is free, each agent to one of the roles that want offers, once a second.
 func (m *master) allocate() {
 	m.w.clock.after(1000, m.allocate)
+	m.w.judge.held()
 	var wanting []string
 	for _, r := range []string{"*", "db"} {
 		if m.roles[r] {
@@ -286,8 +296,8 @@ func (m *master) accept(s *stream, c offers.Accept) {
 	a := m.answer(s, c.OfferIDs[0], "accepted")
 	if a == nil {
 		for _, op := range c.Operations {
-			if op.Launch != nil {
-				m.tell(offers.StatusUpdate{TaskID: core.TaskID(op.Launch.TaskID), AgentID: c.AgentID, State: "TASK_DROPPED", Source: "MASTER",
+			for _, ti := range launches(op) {
+				m.tell(offers.StatusUpdate{TaskID: core.TaskID(ti.TaskID), AgentID: c.AgentID, State: "TASK_DROPPED", Source: "MASTER",
 					Reason: "INVALID_OFFERS", Timestamp: m.w.clock.now})
 			}
 		}
@@ -297,8 +307,12 @@ func (m *master) accept(s *stream, c offers.Accept) {
 	for _, op := range c.Operations {
 		var err error
 		switch {
-		case op.Launch != nil:
-			left, err = take(left, op.Launch.Resources)
+		case op.Launch != nil, op.LaunchGroup != nil:
+			for _, ti := range launches(op) {
+				if err == nil {
+					left, err = take(left, ti.Resources)
+				}
+			}
 		case op.Reserve != nil:
 			left, err = exchange(left, unreserved(op.Reserve), op.Reserve)
 		case op.Create != nil:
@@ -321,10 +335,29 @@ func (m *master) accept(s *stream, c offers.Accept) {
 	}
 }
 
-func (m *master) carryOut(a *agent, op offers.Operation) {
+// launches are the tasks of an operation, what a pod's executor takes counted to the first.
+func launches(op offers.Operation) []offers.TaskInfo {
 	switch {
 	case op.Launch != nil:
-		m.launch(a, op.Launch)
+		return []offers.TaskInfo{*op.Launch}
+	case op.LaunchGroup != nil:
+		all := slices.Clone(op.LaunchGroup.Tasks)
+		all[0].Resources = merge(slices.Concat(all[0].Resources, op.LaunchGroup.Executor.Resources))
+		return all
+	}
+	return nil
+}
+
+func (m *master) carryOut(a *agent, op offers.Operation) {
+	switch {
+	case op.Launch != nil, op.LaunchGroup != nil:
+		var group []*Task
+		for _, ti := range launches(op) {
+			group = append(group, m.launch(a, &ti))
+		}
+		for _, t := range group {
+			t.group = group
+		}
 	case op.Reserve != nil:
 		a.total, _ = exchange(a.total, unreserved(op.Reserve), op.Reserve)
 	case op.Create != nil:

@@ -33,16 +33,22 @@ func (j *judge) rest() {
 		}
 		return
 	}
-	living := map[core.PathID]int{}
+	living := map[core.PathID]map[core.InstanceID]bool{}
 	for _, a := range w.master.agents {
 		if !a.gone && (a.cut || a.lost || a.recovering) {
 			w.fail("agent %s did not come back", a.info.ID)
 		}
 		for _, t := range a.tasks {
+			if len(t.pending) > 0 && w.clock.now > t.pending[0].at+3*repeatMs {
+				w.fail("I9: %s of %s is never acknowledged", t.pending[0].state, t.ID)
+			}
 			if !t.Alive() || j.rots(t.Name.Instance) {
 				continue
 			}
-			living[t.Name.Spec]++
+			if living[t.Name.Spec] == nil {
+				living[t.Name.Spec] = map[core.InstanceID]bool{}
+			}
+			living[t.Name.Spec][t.Name.Instance] = true
 			if i, ok := st.Instance(t.Name.Instance); !ok || taskOf(i, t.ID) == nil {
 				w.fail("R4: task %s is an orphan", t.ID)
 			}
@@ -52,7 +58,7 @@ func (j *judge) rest() {
 		}
 	}
 	for s := range st.SpecsBelow(core.Root) {
-		if n := living[s.SpecID()]; n != s.InstanceCount() {
+		if n := len(living[s.SpecID()]); n != s.InstanceCount() {
 			w.fail("R5: %d tasks of %s live, wanted %d (%+v)", n, s.SpecID(), s.InstanceCount(), st.Counts(s.SpecID()))
 			for i := range st.InstancesOf(s.SpecID()) {
 				w.Failure += "\n    " + describeInstance(i)
@@ -64,14 +70,9 @@ func (j *judge) rest() {
 			w.fail("R1: %s is %+v, answered was %+v", id, read, want)
 		}
 	}
-	for _, o := range l.stream.offers {
-		if o.state == "" && w.clock.now > o.at+6000 {
-			w.fail("I8: an offer is not answered for %d ms", w.clock.now-o.at)
-		}
-	}
 	j.ledger()
 	if l.flying == nil {
-		j.peek()
+		j.peek(&st.View)
 		if diff := w.durable.differs(st.Durable()); diff != "" {
 			w.fail("I13: stored and held rows differ: %s", diff)
 		}

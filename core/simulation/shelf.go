@@ -49,6 +49,9 @@ func (s *shelf) of(t state.Table) (out []string) {
 // differs compares with rows that came by another way; empty when they are the same. The root group exists without
 // a row.
 func (s *shelf) differs(rows []state.Write) string {
+	if s.equals(rows) {
+		return ""
+	}
 	left := maps.Clone(s.rows)
 	var out []string
 	for _, wr := range rows {
@@ -67,6 +70,22 @@ func (s *shelf) differs(rows []state.Write) string {
 		out = append(out, "-"+k)
 	}
 	return strings.Join(out, "; ")
+}
+
+// equals is differs without telling how.
+func (s *shelf) equals(rows []state.Write) bool {
+	n := 0
+	for _, wr := range rows {
+		have, ok := s.rows[rowKey(wr)]
+		if !ok && wr.Table == state.TableGroup && wr.Key == string(core.Root) {
+			continue
+		}
+		if !ok || !sameValue(reflect.ValueOf(have.Value), reflect.ValueOf(wr.Value)) {
+			return false
+		}
+		n++
+	}
+	return n == len(s.rows)
 }
 
 // sameValue compares two values in depth; empty and absent lists and maps are the same.

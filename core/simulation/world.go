@@ -35,7 +35,7 @@ type World struct {
 	Seed    uint64
 	Failure string // the first broken invariant, empty when all hold
 	Lives   int
-	Crashes int
+	Deaths  map[string]int // by boundary
 	Commits int
 	Steps   int
 	Refused int // calls of stale leaders that the master refused
@@ -53,6 +53,7 @@ type World struct {
 	open    *machine.Batch // a batch whose outcome nobody knows, of the life that held the fence
 	fault   store.Fault    // of a transaction to come
 	faultIn int            // transactions before it
+	fatal   bool           // it is the last thing that the process meets
 
 	master *master
 	lead   *life // holds the newest fence
@@ -69,7 +70,7 @@ const keptNotes = 60
 
 // Run lets a world live: faults first, then quiet, then the judgement.
 func Run(seed uint64, opt Options) *World {
-	w := &World{Seed: seed, opt: opt, rnd: rand.New(rand.NewPCG(seed, 42)), faults: true, disk: store.NewMemory(), durable: newShelf()}
+	w := &World{Seed: seed, opt: opt, rnd: rand.New(rand.NewPCG(seed, 42)), faults: true, disk: store.NewMemory(), durable: newShelf(), Deaths: map[string]int{}}
 	w.disk.Faults = w.nextFault
 	w.clock.now = 1_700_000_000_000
 	w.start = w.clock.now
