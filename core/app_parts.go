@@ -116,9 +116,9 @@ type PersistentVolume struct {
 
 // ExternalVolume is a volume of another system: provider dvdi or csi.
 type ExternalVolume struct {
+	Size     *int           `json:"size,omitempty"` // MiB
 	Name     string         `json:"name"`
 	Provider string         `json:"provider"`
-	Size     *int           `json:"size,omitempty"`
 	Options  ExternalOption `json:"options,omitzero"`
 	Shared   *bool          `json:"shared,omitempty"`
 }
@@ -161,17 +161,17 @@ func (o *ExternalOption) UnmarshalJSON(b []byte) error {
 type CSIOptions struct {
 	PluginName        string            `json:"pluginName"`
 	Capability        CSICapability     `json:"capability"`
-	NodeStageSecret   map[string]string `json:"nodeStageSecret"`
-	NodePublishSecret map[string]string `json:"nodePublishSecret"`
-	VolumeContext     map[string]string `json:"volumeContext"`
+	NodeStageSecret   map[string]string `json:"nodeStageSecret,omitempty"`
+	NodePublishSecret map[string]string `json:"nodePublishSecret,omitempty"`
+	VolumeContext     map[string]string `json:"volumeContext,omitempty"`
 }
 
 // CSICapability is how a CSI volume is accessed.
 type CSICapability struct {
-	AccessType string   `json:"accessType"`
 	AccessMode string   `json:"accessMode"`
+	AccessType string   `json:"accessType"`
 	FSType     *string  `json:"fsType,omitempty"`
-	MountFlags []string `json:"mountFlags"`
+	MountFlags []string `json:"mountFlags,omitempty"`
 }
 
 // HealthCheck is a health check of an app (http-api.md 4.8); durations are seconds.
@@ -202,9 +202,9 @@ type CommandValue struct {
 
 // Check is a Mesos general check of an app; exactly one of Exec, HTTP and TCP is set.
 type Check struct {
-	Exec            *CheckExec `json:"exec,omitempty"`
 	HTTP            *CheckHTTP `json:"http,omitempty"`
 	TCP             *CheckTCP  `json:"tcp,omitempty"`
+	Exec            *CheckExec `json:"exec,omitempty"`
 	IntervalSeconds int        `json:"intervalSeconds"`
 	TimeoutSeconds  int        `json:"timeoutSeconds"`
 	DelaySeconds    int        `json:"delaySeconds"`

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -11,11 +12,34 @@ type Num float64
 // MarshalJSON writes at least one fraction digit.
 func (n Num) MarshalJSON() ([]byte, error) { return n.Append(nil), nil }
 
-// Append appends the JSON form to b.
+// Beyond these bounds Marathon writes an exponent: 1.6777216E7, 1.0E-5.
+const (
+	leastPlain = 1e-3
+	mostPlain  = 1e7
+)
+
+// Append appends the JSON form to b. It is that of Java's doubles, which Marathon's main writer has.
 func (n Num) Append(b []byte) []byte {
 	f := float64(n)
-	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
-		return append(strconv.AppendFloat(b, f, 'f', -1, 64), ".0"...)
+	if abs := math.Abs(f); abs != 0 && (abs < leastPlain || abs >= mostPlain) {
+		return appendExponent(b, f)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, 64)
+	return appendFraction(b, strconv.AppendFloat(nil, f, 'f', -1, 64))
+}
+
+func appendExponent(b []byte, f float64) []byte {
+	mantissa, exponent, _ := bytes.Cut(strconv.AppendFloat(nil, f, 'e', -1, 64), []byte("e"))
+	b = append(appendFraction(b, mantissa), 'E')
+	if exponent[0] == '-' {
+		b = append(b, '-')
+	}
+	return append(b, bytes.TrimLeft(exponent, "+-0")...)
+}
+
+func appendFraction(b, digits []byte) []byte {
+	b = append(b, digits...)
+	if !bytes.Contains(digits, []byte(".")) {
+		b = append(b, ".0"...)
+	}
+	return b
 }

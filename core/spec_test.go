@@ -146,8 +146,8 @@ func TestExternalOptions(t *testing.T) {
 	for _, text := range []string{
 		`{"name":"v","provider":"dvdi","options":{"dvdi/driver":"rexray"},"shared":false}`,
 		`{"name":"v","provider":"dvdi","shared":true}`,
-		`{"name":"v","provider":"csi","options":{"pluginName":"p","capability":{"accessType":"block","accessMode":"SINGLE_NODE_WRITER","mountFlags":[]},` +
-			`"nodeStageSecret":{},"nodePublishSecret":{},"volumeContext":{}}}`,
+		`{"name":"v","provider":"csi","options":{"pluginName":"p","capability":{"accessMode":"SINGLE_NODE_WRITER","accessType":"block"},` +
+			`"volumeContext":{"a":"b"}}}`,
 	} {
 		var v ExternalVolume
 		if err := json.Unmarshal([]byte(text), &v); err != nil {

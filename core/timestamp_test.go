@@ -33,7 +33,8 @@ func TestTimestampText(t *testing.T) {
 
 // TestNumText: numbers always have a fraction (http-api 1.12).
 func TestNumText(t *testing.T) {
-	for n, want := range map[Num]string{128: "128.0", 0.1: "0.1", 0: "0.0", 1.15: "1.15", -3: "-3.0", 1e20: "1e+20"} {
+	for n, want := range map[Num]string{128: "128.0", 0.1: "0.1", 0: "0.0", 1.15: "1.15", -3: "-3.0", 1e20: "1.0E20", 9999999: "9999999.0", 1e7: "1.0E7", 16777216: "1.6777216E7",
+		-12345678.5: "-1.23456785E7", 0.001: "0.001", 0.0001: "1.0E-4", 1.5e-10: "1.5E-10"} {
 		if b, err := json.Marshal(n); err != nil || string(b) != want {
 			t.Errorf("%v: %s, %v", float64(n), b, err)
 		}

@@ -138,14 +138,14 @@ func TestSelectors(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, "env": true, "none": false, "tier==web": true, " tier == web ": true, "tier!=web": false, "tier!=db": true,
 		"none!=x": false, "none notin (x)": false, `env in (prod\,eu, dev)`: true, "tier notin (a, b)": true, "tier in (a)": false,
-		"tier==web,env": true, "tier==web, none": false,
+		"tier in ()": false, "tier notin ()": true, "tier==web,env": true, "tier==web, none": false,
 	} {
 		sel, err := parseSelector(text)
 		if err != nil || sel.matches(labels) != want {
 			t.Errorf("%q: %v, %v", text, sel, err)
 		}
 	}
-	for _, text := range []string{"a b", "a==", "a in b", "a in (", "a in ()", "a,", ",a", "a=b", "foo some (one)", strings.Repeat("a", maxSelector+1)} {
+	for _, text := range []string{"a b", "a==", "a in b", "a in (", "a in (b,)", "a,", ",a", "a=b", "foo some (one)", strings.Repeat("a", maxSelector+1)} {
 		if _, err := parseSelector(text); err == nil || !strings.HasPrefix(err.Error(), "Can not parse label selector") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -105,25 +105,26 @@ func (p *selectorParser) term() (labelTerm, error) {
 	return t, err
 }
 
-// list reads (word, word, …).
+// list reads (word, word, …); an empty list is one, too.
 func (p *selectorParser) list() ([]string, error) {
 	if !p.take("(") {
 		return nil, fmt.Errorf("'(' expected but %q found", p.rest)
 	}
 	values := []string{}
-	for {
+	for !p.take(")") {
 		v, err := p.word()
 		if err != nil {
 			return nil, err
 		}
 		values = append(values, v)
 		if p.take(")") {
-			return values, nil
+			break
 		}
-		if !p.take(",") {
+		if !p.take(",") || strings.HasPrefix(p.rest, ")") {
 			return nil, fmt.Errorf("')' expected but %q found", p.rest)
 		}
 	}
+	return values, nil
 }
 
 // word reads letters, digits, - _ . and whatever follows a backslash.

@@ -2,7 +2,6 @@ package marathonapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -117,15 +116,6 @@ func (r *rig) must(status int, method, path, body string, header ...string) repl
 		r.Fatalf("%s %s: %d %s, want %d", method, path, got.StatusCode, got.body, status)
 	}
 	return got
-}
-
-func (r reply) json(t *testing.T) any {
-	t.Helper()
-	var v any
-	if err := json.Unmarshal([]byte(r.body), &v); err != nil {
-		t.Fatalf("%q: %v", r.body, err)
-	}
-	return v
 }
 
 func fixtureConfig(m map[string]string) Config {

@@ -223,11 +223,18 @@ func (s *Server) killOneTask(r *request) error {
 	}
 	id := core.TaskID(r.vars["task"])
 	i := instanceOfTask(r.snap, id)
-	if i == nil || i.Spec != a.ID {
-		return missing("Task", id)
+	if i != nil && i.Spec != a.ID {
+		i = nil
 	}
-	if scale {
+	switch {
+	case scale && i != nil:
 		return s.killAndScale(r, []*core.Instance{i})
+	case scale && hasInstances(r.snap, a.ID):
+		return s.killAndScale(r, nil) // nothing to kill is a deployment of nothing
+	case scale:
+		return notFound("Path '" + string(a.ID) + "' does not exist")
+	case i == nil:
+		return missing("Task", id)
 	}
 	if _, err := submit[machine.KillResult](s, r, machine.KillInstances{IDs: []core.InstanceID{i.ID}, Wipe: wipe}); err != nil {
 		return err
@@ -243,6 +250,13 @@ func (s *Server) killOneTask(r *request) error {
 		}
 		e.raw("}")
 	})
+}
+
+func hasInstances(snap *state.Snapshot, id core.PathID) bool {
+	for range snap.InstancesOf(id) {
+		return true
+	}
+	return false
 }
 
 // instanceOfTask finds the instance that has the task now.

@@ -1,5 +1,11 @@
 package wire
 
+import (
+	"bytes"
+	"math"
+	"strconv"
+)
+
 // PlainNumbers rewrites JSON text into the form of Marathon's alternative writer, which prints whole doubles without
 // a fraction: 128.0 becomes 128 (http-api.md 1.12: SSE payloads, pod status, /v2/info). The text must be valid JSON;
 // strings stay as they are. The result is a new slice.
@@ -42,8 +48,21 @@ func isNumberByte(c byte) bool {
 	return c >= '0' && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E'
 }
 
-// plainNumber drops a fraction of zeros; numbers with an exponent stay.
+// The bounds between which that writer shows no exponent.
+const (
+	leastPlain = 1e-10
+	mostPlain  = 1e20
+)
+
+// plainNumber drops a fraction of zeros and writes an exponent out.
 func plainNumber(n []byte) []byte {
+	if bytes.ContainsAny(n, "eE") {
+		f, err := strconv.ParseFloat(string(n), 64)
+		if abs := math.Abs(f); err == nil && abs > leastPlain && abs < mostPlain {
+			return strconv.AppendFloat(nil, f, 'f', -1, 64)
+		}
+		return n
+	}
 	end := len(n)
 	for end > 0 && n[end-1] == '0' {
 		end--

@@ -211,10 +211,36 @@ func (c *Config) checkExternal(a *core.App, vol core.AppVolume, at string, v *vi
 		}
 		checkDVDI(a, e, at+"/external", v)
 	case providerCSI:
+		checkCSI(a, vol, at, v)
 	case "":
 		v.add(at+"/external/provider", textNotDefined)
 	default:
 		v.add(at+"/external/provider", "is unknown provider")
+	}
+}
+
+// checkCSI checks a CSI volume (1.11): what its access mode allows, and that it can be built.
+func checkCSI(a *core.App, vol core.AppVolume, at string, v *violations) {
+	c := vol.External.Options.CSI
+	if c == nil {
+		return
+	}
+	mode := c.Capability.AccessMode
+	if c.Capability.AccessType == csiMount && c.Capability.FSType == nil {
+		v.add(at+"/external/options/capability/fsType", "fsType must be specified with mount access type CSI volumes.")
+	}
+	if vol.Mode != "RO" && (mode == "SINGLE_NODE_READER_ONLY" || mode == "MULTI_NODE_READER_ONLY") {
+		v.add(at, "CSI volume must be mounted readonly with a read-only access mode")
+	}
+	if a.Instances <= 1 || v.has("/instances") {
+		return
+	}
+	text := fmt.Sprintf("got %d, expected 1 or less ", a.Instances)
+	switch {
+	case strings.HasPrefix(mode, "SINGLE_NODE_"):
+		v.add("/instances", text+"while non-shareable CSI volumes are defined")
+	case mode == "MULTI_NODE_SINGLE_WRITER" && vol.Mode != "RO":
+		v.add("/instances", text+"while a multi-node single-writer volume is defined mounted as read/write")
 	}
 }
 

@@ -13,10 +13,13 @@ var (
 	volumeModes     = []string{"RO", "RW"}
 	persistentTypes = []string{"root", "path", "mount"}
 	ipcModes        = []string{"PRIVATE", "SHARE_PARENT"}
-	csiAccessTypes  = []string{"mount", "block"}
-	csiAccessModes  = []string{"UNKNOWN", "SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY",
+	csiAccessTypes  = []string{csiMount, "block"}
+	csiAccessModes  = []string{"SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY",
 		"MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER"}
 )
+
+// csiMount is the access type that has a file system.
+const csiMount = "mount"
 
 // maxPort is the highest port.
 const maxPort = 65535
@@ -213,7 +216,10 @@ func readExternal(o object) *core.ExternalVolume {
 		}
 		return e
 	}
-	e.Size, e.Shared = o.optInteger("size"), o.optBoolean("shared")
+	if o.has("size") {
+		e.Size = ptr(int(o.long("size", 0)))
+	}
+	e.Shared = o.optBoolean("shared")
 	if e.Shared == nil {
 		no := false
 		e.Shared = &no
@@ -225,9 +231,8 @@ func readExternal(o object) *core.ExternalVolume {
 }
 
 func readCSI(o object) *core.CSIOptions {
-	c := &core.CSIOptions{PluginName: o.requiredText("pluginName"), NodeStageSecret: orEmpty(o.textMap("nodeStageSecret")),
-		NodePublishSecret: orEmpty(o.textMap("nodePublishSecret")), VolumeContext: orEmpty(o.textMap("volumeContext"))}
-	c.Capability.MountFlags = []string{}
+	c := &core.CSIOptions{PluginName: o.requiredText("pluginName"), NodeStageSecret: orNil(o.textMap("nodeStageSecret")),
+		NodePublishSecret: orNil(o.textMap("nodePublishSecret")), VolumeContext: orNil(o.textMap("volumeContext"))}
 	cp, ok := o.child("capability")
 	if !ok {
 		if !o.has("capability") {
@@ -241,11 +246,18 @@ func readCSI(o object) *core.CSIOptions {
 	if cp.require("accessMode") {
 		c.Capability.AccessMode = cp.enum("accessMode", "", csiAccessModes)
 	}
-	c.Capability.FSType = cp.optText("fsType")
-	if f := cp.texts("mountFlags"); f != nil {
-		c.Capability.MountFlags = f
+	fsType, flags := cp.optText("fsType"), nonEmpty(cp.texts("mountFlags"))
+	if c.Capability.AccessType == csiMount {
+		c.Capability.FSType, c.Capability.MountFlags = fsType, flags
 	}
 	return c
+}
+
+func orNil(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 func orEmpty(m map[string]string) map[string]string {

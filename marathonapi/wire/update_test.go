@@ -172,7 +172,8 @@ func TestPatchMissing(t *testing.T) {
 func TestPlainNumbers(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"mem":128.0,"cpus":0.1,"n":100,"s":"1.0 \" 2.0","a":[-1.0,1.50,1e21,0]}`: `{"mem":128,"cpus":0.1,"n":100,"s":"1.0 \" 2.0","a":[-1,1.50,1e21,0]}`,
-		`128.0`: `128`, `"1.0"`: `"1.0"`, `0.0`: `0`, `"\\"`: `"\\"`, `10`: `10`,
+		`[1.6777216E7,1.0E-5,-2.5E8,1.0E25]`:                                       `[16777216,0.00001,-250000000,1.0E25]`,
+		`128.0`:                                                                    `128`, `"1.0"`: `"1.0"`, `0.0`: `0`, `"\\"`: `"\\"`, `10`: `10`,
 	} {
 		if got := string(PlainNumbers([]byte(in))); got != want {
 			t.Errorf("%s: %s", in, got)
