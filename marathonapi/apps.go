@@ -68,7 +68,7 @@ func (s *Server) listApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw(`{"apps":[`)
 		first := true
-		list := shownApps(r.snap, core.Root)
+		list := r.shownApps(core.Root)
 		if !filter.none() {
 			list = slices.DeleteFunc(list, func(a shownApp) bool { return !filter.matches(a.app) })
 		}
@@ -106,7 +106,7 @@ func (s *Server) wildcardApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw(`{"*":[`)
 		first := true
-		s.apps(e, r.snap, shownApps(r.snap, id), m, &first)
+		s.apps(e, r.snap, r.shownApps(id), m, &first)
 		e.raw("]}")
 	})
 }

@@ -21,6 +21,9 @@ func (s *Server) listDeployments(r *request) error {
 		e.raw("[")
 		first := true
 		for d := range r.snap.Deployments() {
+			if !r.sees(d) {
+				continue
+			}
 			e.comma(&first)
 			e.deployment(r.snap, d, stall)
 			e.spill()
@@ -97,6 +100,9 @@ func (e *encoder) stall(snap *state.Snapshot, st *state.Stall) {
 
 func (s *Server) cancelDeployment(r *request) error {
 	force := r.flag("force")
+	if err := r.maySteer(r.vars["id"], force); err != nil {
+		return err
+	}
 	res, err := submit[machine.UpdateResult](s, r, machine.CancelDeployment{ID: r.vars["id"], Force: force})
 	if err != nil {
 		return err
@@ -112,6 +118,9 @@ func (s *Server) cancelDeployment(r *request) error {
 func steer(action string) func(*Server, *request) error {
 	return func(s *Server, r *request) error {
 		id := r.vars["id"]
+		if err := r.maySteer(id, false); err != nil {
+			return err
+		}
 		if _, err := submit[any](s, r, machine.SteerDeployment{ID: id, Action: action}); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"stadion/core"
+	"stadion/marathonapi/access"
 	"stadion/marathonapi/wire"
 )
 
@@ -21,6 +23,7 @@ import (
 // listens it stays a notice.
 type event struct {
 	kind   string
+	about  about
 	seq    uint64 // batch
 	n      uint32 // 1-based number within the batch
 	frame  []byte // nil while it is a notice
@@ -30,6 +33,54 @@ type event struct {
 // after reports whether the event is later than event n of batch seq. n 0 means the whole batch was seen.
 func (e *event) after(seq uint64, n uint32) bool {
 	return e.seq > seq || e.seq == seq && n > 0 && e.n > n
+}
+
+// about is what an event is about, for streams that do not see all (S5). The zero value is about the server.
+type about struct {
+	id    core.PathID   // an app, pod or group
+	specs []core.PathID // of a deployment, or of a change of a group
+	own   *stream       // the stream whose coming and going it tells
+	group bool          // id is a group: whoever sees a part of it sees this
+}
+
+func aboutOf(n *core.Notice) about {
+	switch b := n.Body.(type) {
+	case core.GroupChanged:
+		return about{id: b.GroupID, group: true}
+	case core.DeploymentStep:
+		return about{specs: specsOf(b.Plan)}
+	case core.DeploymentEnd:
+		return about{specs: specsOf(b.Plan)}
+	}
+	return about{id: n.Spec}
+}
+
+func specsOf(p core.Plan) []core.PathID {
+	out := []core.PathID{}
+	for _, s := range p.Steps {
+		for _, a := range s.Actions {
+			if out = append(out, a.App); a.App == "" {
+				out[len(out)-1] = a.Pod
+			}
+		}
+	}
+	return out
+}
+
+// shownTo reports whether an actor may see an event. What is about the server as a whole is for those who see all of
+// it, but each client learns of its own stream.
+func (a *about) shownTo(who *access.Actor, s *stream) bool {
+	switch {
+	case !who.Bound(), a.own != nil && a.own == s:
+		return true
+	case a.group:
+		return who.Sees(access.View, a.id)
+	case a.specs != nil:
+		return slices.ContainsFunc(a.specs, func(id core.PathID) bool { return who.May(access.View, id) })
+	case a.id == "":
+		return who.May(access.View, core.Root)
+	}
+	return who.May(access.View, a.id)
 }
 
 // eventID names an event, or with n 0 the end of a batch: "term-seq.n", "term-seq" (D-33).
@@ -74,7 +125,8 @@ type hub struct {
 type stream struct {
 	wake   chan struct{} // holds one token when there is something new
 	cursor uint64        // next event to send
-	cut    string        // why the hub wants it gone
+	who    *access.Actor
+	cut    string // why the hub wants it gone
 }
 
 func newHub(size, maxStreams int) *hub {
@@ -110,9 +162,9 @@ func (h *hub) publish(term int64, seq uint64, notices []core.Notice) error {
 	for i := range notices {
 		switch {
 		case texts == nil:
-			h.keep(max(seq, h.seq), event{kind: notices[i].Type, notice: notices[i]})
+			h.keep(max(seq, h.seq), event{kind: notices[i].Type, about: aboutOf(&notices[i]), notice: notices[i]})
 		case texts[i] != nil:
-			h.add(max(seq, h.seq), notices[i].Type, texts[i])
+			h.add(max(seq, h.seq), notices[i].Type, aboutOf(&notices[i]), texts[i])
 		}
 	}
 	h.wakeAll()
@@ -138,8 +190,8 @@ func (h *hub) enter(term int64) {
 }
 
 // add appends one encoded event.
-func (h *hub) add(seq uint64, kind string, text []byte) {
-	ev := h.keep(seq, event{kind: kind})
+func (h *hub) add(seq uint64, kind string, of about, text []byte) {
+	ev := h.keep(seq, event{kind: kind, about: of})
 	ev.frame = h.frame(ev, text)
 }
 
@@ -201,7 +253,7 @@ func (s *stream) signal() {
 
 // attach adds a stream whose first event is that of its own attaching, preceded by what it missed since lastID, if
 // that is of this term and still in the ring. missed is false when lastID could not be honoured.
-func (h *hub) attach(term int64, lastID string, hello core.Notice) (s *stream, missed bool, err error) {
+func (h *hub) attach(term int64, lastID string, who *access.Actor, hello core.Notice) (s *stream, missed bool, err error) {
 	text, err := hello.Payload()
 	if err != nil {
 		return nil, false, fmt.Errorf("encode %s: %w", hello.Type, err)
@@ -215,10 +267,10 @@ func (h *hub) attach(term int64, lastID string, hello core.Notice) (s *stream, m
 		return nil, false, errTooManyStreams
 	}
 	h.enter(term)
-	s = &stream{wake: make(chan struct{}, 1), cursor: h.next}
+	s = &stream{wake: make(chan struct{}, 1), cursor: h.next, who: who}
 	missed = lastID != "" && !h.rewind(s, lastID)
 	h.streams[s] = struct{}{}
-	h.add(h.seq, hello.Type, text)
+	h.add(h.seq, hello.Type, about{own: s}, text)
 	h.wakeAll()
 	return s, missed, nil
 }
@@ -248,7 +300,7 @@ func (h *hub) detach(s *stream, bye core.Notice) {
 	defer h.mu.Unlock()
 	delete(h.streams, s)
 	if err == nil && h.closed == "" {
-		h.add(h.seq, bye.Type, text)
+		h.add(h.seq, bye.Type, about{}, text)
 		h.wakeAll()
 	}
 }
@@ -268,7 +320,7 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 	size := uint64(len(h.ring))
 	waiting := 0
 	for at := max(mark, s.cursor); mark > 0 && at < h.next && waiting <= backlog; at++ {
-		if want(h.ring[at%size].kind) {
+		if ev := &h.ring[at%size]; want(ev.kind) && ev.about.shownTo(s.who, s) {
 			waiting++
 		}
 	}
@@ -276,7 +328,7 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 		return buf, "overflow: reader is too slow"
 	}
 	for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
-		if ev := &h.ring[s.cursor%size]; want(ev.kind) {
+		if ev := &h.ring[s.cursor%size]; want(ev.kind) && ev.about.shownTo(s.who, s) {
 			buf = append(buf, h.encoded(ev)...)
 		}
 	}
@@ -334,7 +386,7 @@ func (s *Server) events(r *request) error {
 		kinds[k] = true
 	}
 	want := func(kind string) bool { return len(kinds) == 0 || kinds[kind] }
-	st, missed, err := s.hub.attach(r.snap.Term, req.Header.Get("Last-Event-ID"), s.attachment("event_stream_attached", req))
+	st, missed, err := s.hub.attach(r.snap.Term, req.Header.Get("Last-Event-ID"), r.actor, s.attachment("event_stream_attached", req))
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func TestReplayBound(t *testing.T) {
 		id     string
 		missed bool
 	}{{"1-0", true}, {"1-1.1", true}, {"1-1.2", true}, {"1-1.4", false}, {"1-1.6", false}} {
-		if _, missed, err := h.attach(1, c.id, notices(1)[0]); err != nil || missed != c.missed {
+		if _, missed, err := h.attach(1, c.id, nil, notices(1)[0]); err != nil || missed != c.missed {
 			t.Errorf("%s: missed %v, want %v (%v)", c.id, missed, c.missed, err)
 		}
 		h.n--
@@ -179,7 +179,7 @@ func TestSlowReader(t *testing.T) {
 	h := newHub(64, 10)
 	all := func(string) bool { return true }
 	none := func(string) bool { return false }
-	st, _, err := h.attach(1, "", notices(1)[0])
+	st, _, err := h.attach(1, "", nil, notices(1)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestPlainNumbersInEvents(t *testing.T) {
 func BenchmarkPublish(b *testing.B) {
 	h := newHub(EventRing, 2000)
 	for range 1000 {
-		if _, _, err := h.attach(1, "", notices(1)[0]); err != nil {
+		if _, _, err := h.attach(1, "", nil, notices(1)[0]); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,8 +1,6 @@
 package marathonapi
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,9 +13,6 @@ import (
 // middleware is the chain of http-api.md 1.2, outermost first.
 func (s *Server) middleware() []echo.MiddlewareFunc {
 	chain := []echo.MiddlewareFunc{s.stats.middleware}
-	if s.cfg.Credentials != "" {
-		chain = append(chain, s.basicAuth())
-	}
 	if s.cfg.MaxConcurrent > 0 {
 		chain = append(chain, s.limitConcurrency)
 	}
@@ -29,22 +24,6 @@ func (s *Server) middleware() []echo.MiddlewareFunc {
 		}))
 	}
 	return chain
-}
-
-// basicAuth compares in constant time. The password begins after the last colon (http-api.md 1.1).
-func (s *Server) basicAuth() echo.MiddlewareFunc {
-	want := sha256.Sum256([]byte(s.cfg.Credentials))
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			user, password, ok := c.Request().BasicAuth()
-			got := sha256.Sum256([]byte(user + ":" + password))
-			if ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
-				return next(c)
-			}
-			c.Response().Header().Set("WWW-Authenticate", fmt.Sprintf("basic realm=%q", s.cfg.Realm))
-			return echo.NewHTTPError(http.StatusUnauthorized)
-		}
-	}
 }
 
 func (s *Server) limitConcurrency(next echo.HandlerFunc) echo.HandlerFunc {

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"stadion/core"
-	"stadion/core/state"
+	"stadion/marathonapi/access"
 )
 
 // groupEmbeds is the default set; any embed parameter switches it off (http-api.md 6.2).
@@ -32,7 +32,7 @@ func (s *Server) getGroup(r *request) error {
 }
 
 func (s *Server) groupAnswer(r *request, tree core.Tree, g core.Group, m embeds) error {
-	t := nodesBelow(r.snap, tree, g.ID)
+	t := r.nodesBelow(tree, g.ID)
 	return r.stream(func(e *encoder) { s.group(e, r, tree, g, m, t) })
 }
 
@@ -43,9 +43,14 @@ type nodes struct {
 	groups map[core.PathID][]core.Group
 }
 
-func nodesBelow(snap *state.Snapshot, tree core.Tree, id core.PathID) *nodes {
+// nodesBelow is what the client may see below a group.
+func (r *request) nodesBelow(tree core.Tree, id core.PathID) *nodes {
 	n := &nodes{apps: map[core.PathID][]shownApp{}, pods: map[core.PathID][]*core.Pod{}, groups: map[core.PathID][]core.Group{}}
+	bound := r.actor.Bound()
 	add := func(spec core.RunSpec, revision uint64) bool {
+		if bound && !r.actor.May(access.View, spec.SpecID()) {
+			return true
+		}
 		p := spec.SpecID().Parent()
 		switch v := spec.(type) {
 		case *core.App:
@@ -55,14 +60,17 @@ func nodesBelow(snap *state.Snapshot, tree core.Tree, id core.PathID) *nodes {
 		}
 		return true
 	}
-	if tree == core.Tree(snap) {
-		snap.SpecsTouched(id)(add)
+	if tree == core.Tree(r.snap) && !bound {
+		r.snap.SpecsTouched(id)(add)
 	} else {
 		for spec := range tree.SpecsBelow(id) {
 			add(spec, 0)
 		}
 	}
 	for g := range tree.GroupsBelow(id) {
+		if bound && !r.actor.Sees(access.View, g.ID) {
+			continue
+		}
 		p := g.ID.Parent()
 		n.groups[p] = append(n.groups[p], g)
 	}
@@ -121,7 +129,7 @@ func (s *Server) groupApps(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw("[")
 		first := true
-		s.apps(e, r.snap, shownApps(r.snap, id), m, &first)
+		s.apps(e, r.snap, r.shownApps(id), m, &first)
 		e.raw("]")
 	})
 }

@@ -28,12 +28,10 @@ func (s *Server) listPods(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw("[")
 		first := true
-		for spec := range r.snap.SpecsBelow(core.Root) {
-			if p, ok := spec.(*core.Pod); ok {
-				e.comma(&first)
-				e.json(p)
-				e.spill()
-			}
+		for p := range r.shownPods {
+			e.comma(&first)
+			e.json(p)
+			e.spill()
 		}
 		e.raw("]")
 	})
@@ -202,6 +200,7 @@ func (s *Server) killPodInstances(r *request) error {
 			victims = append(victims, i)
 		}
 	}
+	r.recordKill(victims)
 	if len(victims) > 0 {
 		if _, err := submit[machine.KillResult](s, r, machine.KillInstances{IDs: idsOf(victims), Wipe: r.flag("wipe")}); err != nil {
 			return err
@@ -227,6 +226,7 @@ func (s *Server) killPodInstance(r *request) error {
 	if !ok || i.Spec != pod.ID {
 		return missing("Task", id)
 	}
+	r.recordKill([]*core.Instance{i})
 	if _, err := submit[machine.KillResult](s, r, machine.KillInstances{IDs: []core.InstanceID{i.ID}, Wipe: r.flag("wipe")}); err != nil {
 		return err
 	}

@@ -106,11 +106,9 @@ func (s *Server) podStatuses(r *request) error {
 	return r.stream(func(e *encoder) {
 		e.raw("[")
 		first := true
-		for spec := range r.snap.SpecsBelow(core.Root) {
-			if p, ok := spec.(*core.Pod); ok {
-				e.comma(&first)
-				s.podStatusText(e, r.snap, p)
-			}
+		for p := range r.shownPods {
+			e.comma(&first)
+			s.podStatusText(e, r.snap, p)
 		}
 		e.raw("]")
 	})

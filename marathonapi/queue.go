@@ -8,6 +8,7 @@ import (
 	"stadion/core"
 	"stadion/core/machine"
 	"stadion/core/state"
+	"stadion/marathonapi/access"
 	"stadion/offers"
 )
 
@@ -77,7 +78,7 @@ func (s *Server) queue(r *request) error {
 		first := true
 		for id, c := range r.snap.Counted() {
 			spec, ok := r.snap.Spec(id)
-			if !ok || c.Waiting+c.Provisioned == 0 {
+			if !ok || c.Waiting+c.Provisioned == 0 || !r.actor.May(access.View, id) {
 				continue
 			}
 			for _, item := range queueItems(r.snap, spec, now, unused) {

@@ -13,6 +13,7 @@ import (
 
 	"stadion/core"
 	"stadion/core/state"
+	"stadion/marathonapi/access"
 )
 
 // request is one call of a route.
@@ -22,6 +23,7 @@ type request struct {
 	produces string // what the client wants of Route.Produces
 	snap     *state.Snapshot
 	dry      bool // only tell what would be (dryRun=true on a route that knows it)
+	actor    *access.Actor
 }
 
 // router finds routes. It does what a router of prefix trees cannot: greedy ids before literal ends.
@@ -167,7 +169,10 @@ func (s *Server) dispatch(c echo.Context) error {
 		}
 		return echo.NewHTTPError(http.StatusMethodNotAllowed)
 	}
-	r := &request{Context: c, vars: vars}
+	r := &request{Context: c, vars: vars, actor: access.ActorOf(req.Context())}
+	if err := r.admit(route.Needs); err != nil {
+		return err
+	}
 	r.dry = slices.Contains(route.Query, "dryRun") && r.flag("dryRun")
 	if len(route.Produces) > 0 {
 		if r.produces = negotiate(req.Header.Values("Accept"), route.Produces); r.produces == "" {

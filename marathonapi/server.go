@@ -72,8 +72,6 @@ type Config struct {
 	Scheme        string            // http or https; empty: http
 	HTTPPort      int
 	HTTPSPort     int
-	Credentials   string // user:password; empty: no authentication
-	Realm         string // empty: Mesosphere
 	NoCompression bool
 	AllowOrigins  []string // --access_control_allow_origin; nil: no CORS headers
 	MaxConcurrent int      // --http_max_concurrent_requests; 0: no bound
@@ -156,9 +154,6 @@ func New(cfg Config, deps Deps) *Server {
 func (c *Config) fill() {
 	if c.Scheme == "" {
 		c.Scheme = "http"
-	}
-	if c.Realm == "" {
-		c.Realm = "Mesosphere"
 	}
 	if c.MaxBody <= 0 {
 		c.MaxBody = DefaultMaxBody

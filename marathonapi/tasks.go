@@ -87,7 +87,7 @@ func (s *Server) allTasks(r *request) error {
 	if len(want) > 0 {
 		keep = func(t *core.Task) bool { return want[taskState(t)] }
 	}
-	return s.tasksAnswer(r, shownApps(r.snap, core.Root), keep, true)
+	return s.tasksAnswer(r, r.shownApps(core.Root), keep, true)
 }
 
 func (s *Server) appTasks(r *request) error {
@@ -103,7 +103,7 @@ func (s *Server) groupTasks(r *request) error {
 	if _, ok := r.snap.Group(id); !ok {
 		return missing("Group", id)
 	}
-	return s.tasksAnswer(r, shownApps(r.snap, id), nil, false)
+	return s.tasksAnswer(r, r.shownApps(id), nil, false)
 }
 
 // plainTasks is the text form of 1.9: a line per app and service port with the addresses of running tasks (5.3).
@@ -236,6 +236,7 @@ func (s *Server) killOneTask(r *request) error {
 	case i == nil:
 		return missing("Task", id)
 	}
+	r.recordKill([]*core.Instance{i})
 	if _, err := submit[machine.KillResult](s, r, machine.KillInstances{IDs: []core.InstanceID{i.ID}, Wipe: wipe}); err != nil {
 		return err
 	}
@@ -275,6 +276,7 @@ func instanceOfTask(snap *state.Snapshot, id core.TaskID) *core.Instance {
 // killAndList kills and answers with the tasks of the victims as they were.
 func (s *Server) killAndList(r *request, victims []*core.Instance, wipe bool) error {
 	before := r.snap
+	r.recordKill(victims)
 	if len(victims) > 0 {
 		if _, err := submit[machine.KillResult](s, r, machine.KillInstances{IDs: idsOf(victims), Wipe: wipe}); err != nil {
 			return err
@@ -357,6 +359,9 @@ func (s *Server) killTasks(r *request) error {
 			seen[i.ID] = true
 			victims = append(victims, i)
 		}
+	}
+	if err := r.mayKill(victims); err != nil {
+		return err
 	}
 	if scale {
 		return s.killAndScale(r, victims)

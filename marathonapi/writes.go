@@ -20,15 +20,22 @@ type build func(core.Tree) (core.Change, error)
 // update computes a change on the snapshot, checks the merged tree and submits it. On success r.snap is a snapshot
 // that shows the change. With dryRun=true it answers itself and stores nothing.
 func (s *Server) update(r *request, force bool, origin *machine.Origin, make build) (machine.UpdateResult, error) {
+	base := r.snap
 	checked := func(tree core.Tree) (core.Change, error) {
 		ch, err := make(tree)
 		if err != nil {
 			return ch, err
 		}
 		ch.Force = force
+		if tree == core.Tree(base) {
+			r.recordChange(tree, ch)
+		}
+		if err := r.mayChange(tree, ch); err != nil {
+			return ch, err
+		}
 		return ch, s.wire.ValidateTree(tree, ch)
 	}
-	ch, err := checked(r.snap)
+	ch, err := checked(base)
 	if err != nil {
 		return machine.UpdateResult{}, err
 	}
@@ -230,7 +237,7 @@ func existing(tree core.Tree, id core.PathID) (*core.App, error) {
 
 func (s *Server) deleteApp(r *request) error {
 	id, _ := r.id()
-	res, err := s.update(r, r.flagOr("force", true), nil, func(tree core.Tree) (core.Change, error) {
+	res, err := s.update(r, r.forceOr(true, id), nil, func(tree core.Tree) (core.Change, error) {
 		_, err := existing(tree, id)
 		return core.Change{Remove: []core.PathID{id}, GroupID: id.Parent()}, err
 	})

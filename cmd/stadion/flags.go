@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"stadion/marathonapi/access"
 )
 
 // kind is the type of a flag's value.
@@ -103,7 +105,11 @@ var flagTable = []flagRow{
 	{"hostname", "", text, kept, "http", "how others reach this host; default: its name"},
 	{"http_credentials", "", text, kept, "http", "user:password of basic authentication"},
 	{"http_credentials_file", "", text, kept, "http", "users of basic authentication: lines user:hash with bcrypt hashes, as htpasswd -B makes them"},
-	{"http_permissions_file", "", text, kept, "http", "who may do what: lines user METHOD[,METHOD] /path, each with * for any; default: everybody everything"},
+	{"http_permissions_file", "", text, kept, "http", "who may do what: lines user right[,right] [/id]; see README.md; default: whoever may enter may do everything"},
+	{"http_open_ping", "false", toggle, kept, "http", "answer /ping without a password"},
+	{"audit_log_file", "", text, kept, "http", "append one line of JSON per change to this file instead of the log"},
+	{"audit_mask", access.DefaultMask, text, kept, "http", "keys of environments and labels whose values stay out of the audit log (regular expression)"},
+	{"ssl_client_ca_file", "", text, kept, "http", "clients on the TLS port must show a certificate of one of these authorities (PEM)"},
 	{"http_realm", "Mesosphere", text, kept, "http", "realm of basic authentication"},
 	{"http_compression", "true", toggle, kept, "http", "gzip answers"},
 	{"http_max_concurrent_requests", "0", number, kept, "http", "503 beyond this number; 0: no bound"},

@@ -17,6 +17,7 @@ import (
 	"stadion/core/store"
 	"stadion/leader"
 	"stadion/marathonapi"
+	"stadion/marathonapi/access"
 	"stadion/marathonapi/metrics"
 	"stadion/marathonapi/wire"
 )
@@ -26,6 +27,7 @@ type front struct {
 	o        *options
 	election *leader.Election
 	log      *zap.Logger
+	audit    *zap.Logger
 	reign    atomic.Pointer[reign]
 	submits  atomic.Int64 // under way
 	outage   atomic.Pointer[outage]
@@ -34,8 +36,8 @@ type front struct {
 	standby  http.Handler
 }
 
-func newFront(o *options, e *leader.Election, log *zap.Logger) *front {
-	f := &front{o: o, election: e, log: log, metrics: metrics.New()}
+func newFront(o *options, e *leader.Election, log, audit *zap.Logger) *front {
+	f := &front{o: o, election: e, log: log, audit: audit, metrics: metrics.New()}
 	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log, Metrics: f.metrics})
 	f.outage.Store(newOutage())
 	f.standby = marathonapi.NewProxy(f.proxyConfig(), f, f.api.Handler())
@@ -97,7 +99,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // guarded is the front behind its guard.
 func (f *front) guarded() http.Handler {
-	return &guard{users: f.o.users, rights: f.o.rights, realm: f.o.flags.text("http_realm"), audit: f.log.Named("audit"), leads: f.Leading, next: f}
+	open := map[string]bool{}
+	if f.o.flags.on("http_open_ping") {
+		open["/ping"] = true
+	}
+	return &access.Guard{Users: f.o.users, Rules: f.o.rights, Realm: f.o.flags.text("http_realm"), Audit: f.audit, Mask: f.o.mask,
+		Leads: f.Leading, Open: open, Next: f}
 }
 
 // lead makes this server answer for itself.

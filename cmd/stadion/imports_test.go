@@ -26,7 +26,8 @@ var mayImport = map[string][]string{
 	"offers/minimesos/agent": {},
 	"deployments":            {"core"},
 	"leader":                 {},
-	"marathonapi":            {"core", "core/state", "core/machine", "core/loop", "marathonapi/wire", "marathonapi/metrics", "deployments", "offers"},
+	"marathonapi":            {"core", "core/state", "core/machine", "core/loop", "marathonapi/wire", "marathonapi/metrics", "marathonapi/access", "deployments", "offers"},
+	"marathonapi/access":     {"core"},
 	"marathonapi/metrics":    {},
 	"marathonapi/wire":       {"core"},
 }
@@ -38,7 +39,7 @@ var onlyIn = map[string][]string{
 	"go.etcd.io/etcd/client/v3":              {"core/store", "core/store/etcdtest", "leader", "cmd/stadion"},
 	"go.etcd.io/etcd/server/v3/embed":        {"cmd/stadion", "core/store/etcdtest"},
 	"github.com/mesos/mesos-go":              {"offers/mesos", "offers/minimesos", "offers/minimesos/agent"},
-	"go.uber.org/zap":                        {"cmd/stadion", "core/loop", "core/store", "core/probe", "leader", "marathonapi", "offers/mesos", "offers/minimesos", "core/store/etcdtest"},
+	"go.uber.org/zap":                        {"cmd/stadion", "core/loop", "core/store", "core/probe", "leader", "marathonapi", "marathonapi/access", "offers/mesos", "offers/minimesos", "core/store/etcdtest"},
 }
 
 // pure packages know no clock, no randomness of their own, no network and no context (design.md 2.1).

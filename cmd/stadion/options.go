@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/user"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
 	"stadion/core/machine"
 	"stadion/core/store"
 	"stadion/leader"
+	"stadion/marathonapi/access"
 	"stadion/offers"
 	"stadion/offers/mesos"
 )
@@ -32,8 +34,9 @@ type options struct {
 	machine   machine.Config
 	mesos     mesos.Config
 	features  map[string]bool
-	users     *credentials
-	rights    permissions
+	users     *access.Users
+	rights    *access.Rules
+	mask      *regexp.Regexp // keys whose values stay out of the audit log
 	leaderTLS *tls.Config
 	stop      time.Duration // longest orderly end
 }
@@ -67,22 +70,28 @@ func (o *options) readHTTP(f *flagSet) error {
 		}
 	}
 	var err error
-	if o.users, err = newCredentials(f.text("http_credentials"), f.text("http_credentials_file")); err != nil {
-		return err
+	if o.users, err = access.ReadUsers(f.text("http_credentials"), f.text("http_credentials_file")); err != nil {
+		return exitWith(exitFlag, "%w", err)
 	}
-	if o.rights, err = newPermissions(f.text("http_permissions_file")); err != nil {
-		return err
+	if o.rights, err = access.ReadRules(f.text("http_permissions_file")); err != nil {
+		return exitWith(exitFlag, "--http_permissions_file: %w", err)
+	}
+	if o.mask, err = regexp.Compile(f.text("audit_mask")); err != nil {
+		return exitWith(exitFlag, "invalid value of --audit_mask: %w", err)
 	}
 	if o.rights != nil && o.users == nil {
 		return exitWith(exitFlag, "--http_permissions_file needs users: give --http_credentials_file or --http_credentials")
 	}
-	cert, _ := certFiles(f)
+	cert, key := certFiles(f)
+	if cert == "" && f.text("ssl_client_ca_file") != "" {
+		return exitWith(exitFlag, "--ssl_client_ca_file needs --ssl_cert_file: without TLS no client shows a certificate")
+	}
 	if cert != "" {
 		if err = refuseKeystore(cert); err != nil {
 			return err
 		}
 	}
-	if o.leaderTLS, err = leaderTLS(cert, f.text("ssl_ca_file"), f.on("leader_proxy_ssl_ignore_hostname")); err != nil {
+	if o.leaderTLS, err = leaderTLS(cert, key, f.text("ssl_ca_file"), f.on("leader_proxy_ssl_ignore_hostname")); err != nil {
 		return err
 	}
 	return oneOf(f, "new_group_enforce_role", "off", "top")

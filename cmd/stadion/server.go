@@ -80,7 +80,13 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 		contest.Reach = leader.Knock
 	}
 	election := leader.New(client, contest)
-	front := newFront(o, election, log)
+	audit, closeAudit, err := newAudit(o.flags.text("audit_log_file"), log)
+	if err != nil {
+		w.close()
+		return err
+	}
+	defer closeAudit()
+	front := newFront(o, election, log, audit)
 	defer front.metrics.Close()
 	processGauges(front.metrics)
 	startReporters(ctx, o.flags, front.metrics, log)

@@ -101,14 +101,27 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// serverTLS is what the HTTPS listener speaks.
-func serverTLS(c *certificate) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+// serverTLS is what the HTTPS listener speaks. With authorities for clients, only clients with a certificate of theirs
+// are heard at all (S2); who they are and what they may do is asked as ever.
+func serverTLS(c *certificate, clientCAs string) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+	if clientCAs == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(clientCAs)
+	if err != nil {
+		return nil, exitWith(exitFlag, "--ssl_client_ca_file: %w", err)
+	}
+	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !t.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, exitWith(exitFlag, "--ssl_client_ca_file: %s holds no certificate", clientCAs)
+	}
+	return t, nil
 }
 
 // leaderTLS is what a standby expects of a leader that speaks HTTPS: a certificate of the system's authorities, of those
 // in caFile, or the same one as its own.
-func leaderTLS(own, caFile string, ignoreHost bool) (*tls.Config, error) {
+func leaderTLS(own, key, caFile string, ignoreHost bool) (*tls.Config, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
@@ -126,6 +139,12 @@ func leaderTLS(own, caFile string, ignoreHost bool) (*tls.Config, error) {
 		}
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	if own != "" { // shown to a leader that asks its clients for certificates; read anew, as it may have changed
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(own, key)
+			return &pair, err
+		}
+	}
 	if ignoreHost {
 		c.InsecureSkipVerify = true // the chain is verified below, without the name
 		c.VerifyConnection = func(s tls.ConnectionState) error {

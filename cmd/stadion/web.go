@@ -67,7 +67,10 @@ func listen(f *flagSet, log *zap.Logger) (*web, error) {
 	}
 	c, err := newCertificate(cert, key, log)
 	if err == nil {
-		err = take("https_port", "https_address", serverTLS(c))
+		var secure *tls.Config
+		if secure, err = serverTLS(c, f.text("ssl_client_ca_file")); err == nil {
+			err = take("https_port", "https_address", secure)
+		}
 	}
 	if err != nil {
 		w.close()

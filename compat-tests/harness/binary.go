@@ -51,6 +51,27 @@ func buildBinary() {
 	}
 }
 
+// Build builds another binary from the sources of the parent module, with settings for the linker ("package.variable=value").
+func Build(t testing.TB, settings ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stadion")
+	flags := ""
+	for _, s := range settings {
+		flags += " -X " + s
+	}
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("the directory of the sources is unknown")
+	}
+	// As the Makefile builds, so that what it has compiled is used.
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w"+flags, "-o", path, "./cmd/stadion")
+	build.Dir, build.Env = filepath.Join(filepath.Dir(here), "..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the stadion binary: %v\n%s", err, out)
+	}
+	return path
+}
+
 // sideBySide is how many tests of a package run at once. They mostly wait, so more
 // than a small machine has cores.
 const sideBySide = 6

@@ -44,7 +44,13 @@ func Start(t testing.TB, args ...string) *Process {
 // StartEnv is Start with further environment variables.
 func StartEnv(t testing.TB, env []string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, name: args[0], cmd: exec.Command(Binary(t), args...), ready: make(chan string, 1), ended: make(chan struct{})}
+	return StartBinary(t, Binary(t), env, args...)
+}
+
+// StartBinary is StartEnv with another binary than the one under test.
+func StartBinary(t testing.TB, path string, env []string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: args[0], cmd: exec.Command(path, args...), ready: make(chan string, 1), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.stderr
 	// A group of its own: an interrupt at the terminal is for the test, which then ends the process in order.

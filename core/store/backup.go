@@ -177,14 +177,12 @@ func ReadBackup(r io.Reader) (*Archive, error) {
 // settle finishes or drops a redo log that was under way when the backup was made, and checks the schema.
 func (a *Archive) settle() error {
 	if raw, ok := a.pairs[keySchema]; ok {
-		var have struct {
-			Version json.Number `json:"version"`
-		}
-		if err := json.Unmarshal(raw, &have); err != nil {
+		have, err := parseSchema(raw)
+		if err != nil {
 			return fmt.Errorf("schema of the backup: %w", err)
 		}
-		if have.Version.String() != layoutVersion {
-			return fmt.Errorf("%w: the backup has schema %s, known is %s", ErrNewerSchema, have.Version, layoutVersion)
+		if err := have.readable(); err != nil {
+			return fmt.Errorf("the backup: %w", err)
 		}
 	}
 	if marker, ok := a.pairs[keyRedo]; ok {
@@ -307,16 +305,11 @@ func (s *Store) Migrates(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("schema version: %w", err)
 	}
-	var have, own struct {
-		Version int `json:"version"`
-	}
-	if len(p.pairs) == 0 || json.Unmarshal(p.pairs[0].value, &have) != nil {
+	if len(p.pairs) == 0 {
 		return false, nil
 	}
-	if err := json.Unmarshal([]byte(`{"version":`+layoutVersion+`}`), &own); err != nil {
-		return false, err
-	}
-	return have.Version < own.Version, nil
+	have, err := parseSchema(p.pairs[0].value)
+	return err == nil && have.Version < own().Version, nil
 }
 
 // Runtime is what the last leader asks of the next one (behaviour.md 1.11): URIs, empty for nothing.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -48,30 +47,34 @@ func (s *Store) Load(ctx context.Context) (*state.State, error) {
 	return l.st, nil
 }
 
-// checkSchema writes the version of the layout, or refuses a later one. It is also the first proof of the fence.
+// checkSchema writes the version of the layout where there is none or an older one, and refuses a later one that this
+// version cannot read. It is also the first proof of the fence.
 func (s *Store) checkSchema(ctx context.Context) error {
-	want := `{"version":` + layoutVersion + `}`
-	v, err := s.db.apply(ctx, guard{s.fence, s.root + keySchema, ""}, []op{{opPut, s.root + keySchema, []byte(want)}})
-	switch {
-	case err != nil:
-		return fmt.Errorf("schema version: %w", err)
-	case v.fenced:
-		return ErrFenced
-	case v.ok:
-		s.rev = v.rev
-		return nil
+	found := ""
+	for {
+		v, err := s.db.apply(ctx, guard{s.fence, s.root + keySchema, found}, []op{{opPut, s.root + keySchema, []byte(own().String())}})
+		switch {
+		case err != nil:
+			return fmt.Errorf("schema version: %w", err)
+		case v.fenced:
+			return ErrFenced
+		case v.ok:
+			s.rev = v.rev
+			return nil
+		}
+		have, err := parseSchema([]byte(v.found))
+		if err != nil {
+			s.report(keySchema, err)
+			return nil
+		}
+		if err := have.readable(); err != nil {
+			return err
+		}
+		if have.Version >= own().Version || v.found == found {
+			return nil
+		}
+		found = v.found
 	}
-	var have struct {
-		Version json.Number `json:"version"`
-	}
-	if err := json.Unmarshal([]byte(v.found), &have); err != nil {
-		s.report(keySchema, err)
-		return nil
-	}
-	if have.Version.String() != layoutVersion {
-		return fmt.Errorf("%w: schema %s, known is %s", ErrNewerSchema, have.Version, layoutVersion)
-	}
-	return nil
 }
 
 // loading is one load in progress.

@@ -84,10 +84,7 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	st := load(t, s)
 	fill(st)
 	commit(t, s, 1, st)
-	raw := func(key string) string {
-		v, _ := m.data.Get("/marathon/v1/" + key)
-		return string(v)
-	}
+	raw := func(key string) string { return at(m, key) }
 	for _, key := range []string{"groups/g", "instances/g_old.dotted/11111111-2222-3333-4444-000000000001", "deployments/d-1"} {
 		m.Set("/marathon/v1/"+key, []byte(`{"future":{"deep":[1,2]},`+raw(key)[1:]))
 	}
@@ -125,6 +122,22 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	m.Set("/marathon/v1/schema", []byte(`{"version":2}`))
 	if _, err := m.Open(Options{}).Load(etcdtest.Context(t)); !errors.Is(err, ErrNewerSchema) {
 		t.Errorf("load: %v, want ErrNewerSchema", err)
+	}
+}
+
+// R14, U1: a later layout that says that this one can read it is worked on and left as it is; an older one is brought up.
+func TestSchemaMovesOneVersion(t *testing.T) {
+	for _, c := range []struct{ found, left string }{
+		{`{"version":2,"readers":1}`, `{"version":2,"readers":1}`},
+		{`{"version":1}`, `{"version":1}`},
+		{`{"version":0,"readers":0}`, `{"version":1,"readers":1}`},
+	} {
+		m := NewMemory()
+		m.Set("/marathon/v1/schema", []byte(c.found))
+		load(t, m.Open(Options{}))
+		if got := at(m, "schema"); got != c.left {
+			t.Errorf("%s becomes %s, want %s", c.found, got, c.left)
+		}
 	}
 }
 
@@ -269,4 +282,10 @@ func TestKeepCompact(t *testing.T) {
 	}
 	stop()
 	<-done
+}
+
+// at is the stored value of a key.
+func at(m *Memory, key string) string {
+	v, _ := m.data.Get("/marathon/v1/" + key)
+	return string(v)
 }

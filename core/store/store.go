@@ -38,7 +38,6 @@ const (
 	CompactInterval  = 5 * time.Minute       // between two compactions
 	minTxnOps        = 4                     // below this etcd is not usable
 	minTxnBytes      = MaxValue + opOverhead // one part must fit
-	layoutVersion    = "1"                   // value of the schema key is {"version":1}
 )
 
 func (o Options) withDefaults() Options {

@@ -30,6 +30,11 @@ func seed(f *testing.F, prefix string) {
 	if text, err := os.ReadFile("testdata/every_" + prefix + ".json"); err == nil {
 		f.Add(text)
 	}
+	for _, body := range hostileBodies() { // F24
+		if len(body) < 4<<10 {
+			f.Add([]byte(body))
+		}
+	}
 }
 
 // known fails unless an error is one that the API can tell a client.
