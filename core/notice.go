@@ -1,7 +1,5 @@
 package core
 
-import "encoding/json"
-
 // Notice is an event for /v2/events (behaviour.md Appendix C, http-api.md 11). Type is the SSE event name and the
 // payload's eventType; the payload adds eventType and timestamp to the fields of Body.
 type Notice struct {
@@ -182,11 +180,14 @@ type FrameworkMessage struct {
 	Message    []int8 `json:"message"`
 }
 
+// stampFirst are the events whose timestamp stands before their type.
+var stampFirst = map[string]bool{"instance_changed_event": true, "instance_health_changed_event": true, "unknown_instance_terminated_event": true}
+
 // Payload is the one-line JSON of the notice: the body's fields, then eventType and timestamp.
 func (n *Notice) Payload() ([]byte, error) {
 	out := []byte("{")
 	if n.Body != nil {
-		b, err := json.Marshal(n.Body)
+		b, err := EncodeJSON(n.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -194,9 +195,13 @@ func (n *Notice) Payload() ([]byte, error) {
 			out = append(b[:len(b)-1], ',')
 		}
 	}
-	out = append(out, `"eventType":"`...)
-	out = append(out, n.Type...)
-	out = append(out, `","timestamp":`...)
-	at, _ := n.At.MarshalJSON()
+	at, err := n.At.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	if stampFirst[n.Type] {
+		return append(append(append(append(append(out, `"timestamp":`...), at...), `,"eventType":"`...), n.Type...), `"}`...), nil
+	}
+	out = append(append(append(out, `"eventType":"`...), n.Type...), `","timestamp":`...)
 	return append(append(out, at...), '}'), nil
 }

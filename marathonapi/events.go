@@ -450,7 +450,7 @@ func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want fun
 func (s *Server) attachment(kind string, r *http.Request) core.Notice {
 	return core.Notice{Type: kind, At: core.At(s.now()), Body: struct {
 		Remote string `json:"remoteAddress"`
-	}{r.RemoteAddr}}
+	}{clientIP(r)}}
 }
 
 // streamWriter writes with a deadline, so that a reader that takes nothing cannot hold the stream for ever.

@@ -261,6 +261,21 @@ func TestPlainNumbersInEvents(t *testing.T) {
 	}
 }
 
+// TestWhoAndWhereInEvents: events name clients by their address without the port, and what they called without the
+// query; markup stays as it was written.
+func TestWhoAndWhereInEvents(t *testing.T) {
+	r := newRig(t, Config{}, nil)
+	l := r.listen("?event_type=api_post_event&event_type=event_stream_attached")
+	if f := l.frame(); len(f) != 3 || !strings.Contains(f[2], `{"remoteAddress":"127.0.0.1","eventType"`) {
+		t.Errorf("frame %q", f)
+	}
+	r.must(201, "PUT", "/v2/apps//a?force=true", `{"cmd":"a < b && c"}`)
+	f := l.frame()
+	if len(f) != 3 || !strings.Contains(f[2], `{"clientIp":"127.0.0.1","uri":"/v2/apps//a","appDefinition":{"id":"/a",`) || !strings.Contains(f[2], `"cmd":"a < b && c"`) {
+		t.Errorf("frame %q", f)
+	}
+}
+
 // BenchmarkPublish is the share of P19 that the loop pays: encoding once, waking 1,000 streams.
 func BenchmarkPublish(b *testing.B) {
 	h := newHub(EventRing, 2000)

@@ -165,7 +165,7 @@ func (s *Server) groupVersion(r *request) error {
 			return s.groupAnswer(r, tree, g, r.groupEmbeds())
 		}
 	}
-	return &core.Error{Kind: core.NotFound, Message: "Group '" + string(id) + "' does not exist in version " + at.String(), Direct: true}
+	return missing("Group", id)
 }
 
 func (s *Server) createGroup(r *request) error {

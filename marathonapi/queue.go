@@ -15,13 +15,13 @@ import (
 // queueItem is what waits of one spec in one role (behaviour.md 4.5).
 type queueItem struct {
 	Count   int            `json:"count"`
+	Role    string         `json:"role"`
 	Delay   queueDelay     `json:"delay"`
 	Since   core.Timestamp `json:"since"`
 	Summary offersSummary  `json:"processedOffersSummary"`
 	Unused  []unusedOffer  `json:"lastUnusedOffers,omitzero"`
 	App     *core.App      `json:"app,omitempty"`
 	Pod     *core.Pod      `json:"pod,omitempty"`
-	Role    string         `json:"role"`
 }
 
 type queueDelay struct {

@@ -169,8 +169,8 @@ func (s *Server) abdicate(r *request) error {
 		return noLeader()
 	}
 	backup, restore := r.QueryParam("backup"), r.QueryParam("restore")
-	for name, uri := range map[string]string{"/backup": backup, "/restore": restore} {
-		if err := storageURI(name, uri); err != nil {
+	for _, uri := range []string{backup, restore} {
+		if err := storageURI(uri); err != nil {
 			return err
 		}
 	}
@@ -182,7 +182,8 @@ func (s *Server) abdicate(r *request) error {
 	return r.answer(http.StatusOK, map[string]any{"message": "Leadership abdicated", "details": []string{}})
 }
 
-func storageURI(path, uri string) error {
+// storageURI checks where a backup lies: file:///path. Of Marathon's s3:// there is none.
+func storageURI(uri string) error {
 	if uri == "" {
 		return nil
 	}
@@ -191,12 +192,12 @@ func storageURI(path, uri string) error {
 	switch {
 	case err != nil:
 		text = "URI has invalid syntax."
-	case u.Scheme != "file":
+	case u.Scheme != "file" || len(u.Path) < len("/x"):
 		text = "Invalid URI or unsupported scheme: " + uri
 	default:
 		return nil
 	}
-	return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: path, Errors: []string{text}}}}
+	return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/", Errors: []string{text}}}}
 }
 
 func (s *Server) plugins(r *request) error {
@@ -239,7 +240,7 @@ func (s *Server) setLogging(r *request) error {
 		return invalidJSON("/level", "error.unknown.enum.literal")
 	}
 	if c.Logger == "" {
-		return invalidJSON("/logger", "error.minLength")
+		return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/logger", Errors: []string{"must not be empty"}}}}
 	}
 	var back time.Duration
 	if c.Duration != nil {

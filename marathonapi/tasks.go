@@ -352,7 +352,7 @@ func (s *Server) killTasks(r *request) error {
 	seen := map[core.InstanceID]bool{}
 	for _, id := range ids {
 		if _, err := core.ParseTaskID(core.TaskID(id)); err != nil {
-			return badRequest(fmt.Sprintf("Invalid task id '%s'. [%v]", id, err))
+			return badRequest(fmt.Sprintf("Invalid task id '%s'. [%s (of class java.lang.String)]", id, id))
 		}
 		i := instanceOfTask(r.snap, core.TaskID(id))
 		if i != nil && !seen[i.ID] && (scale || !i.Pod) {
@@ -369,7 +369,7 @@ func (s *Server) killTasks(r *request) error {
 	return s.killAndList(r, victims, wipe)
 }
 
-// readIDs reads {"ids":[…]}.
+// readIDs reads {"ids":[…]}. Paths are relative to the list, as Marathon tells them.
 func readIDs(body []byte) ([]string, error) {
 	var raw map[string]json.RawMessage
 	if err := decodeBody(body, &raw); err != nil {
@@ -377,16 +377,16 @@ func readIDs(body []byte) ([]string, error) {
 	}
 	given, ok := raw["ids"]
 	if !ok {
-		return nil, invalidJSON("/ids", "'ids' is undefined on object: "+string(body[:min(len(body), 200)]))
+		return nil, invalidJSON("", "'ids' is undefined on object: "+string(body[:min(len(body), 200)]))
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(given, &list) != nil || list == nil {
-		return nil, invalidJSON("/ids", "error.expected.jsarray")
+		return nil, invalidJSON("", "error.expected.jsarray")
 	}
 	out := make([]string, len(list))
 	for i, v := range list {
 		if v[0] != '"' || json.Unmarshal(v, &out[i]) != nil {
-			return nil, invalidJSON(fmt.Sprintf("/ids(%d)", i), "error.expected.jsstring")
+			return nil, invalidJSON(fmt.Sprintf("(%d)", i), "error.expected.jsstring")
 		}
 	}
 	return out, nil
@@ -406,7 +406,7 @@ func decodeBody(body []byte, into any) error {
 		return &core.Error{Kind: core.BadRequest, Message: "Invalid JSON", DetailText: "the text is no JSON"}
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return invalidJSON("/", "error.expected.jsobject")
+		return invalidJSON("", "error.expected.jsobject")
 	}
 	return nil
 }

@@ -69,13 +69,19 @@ func (r *request) body() ([]byte, error) {
 	return b, nil
 }
 
-// origin is what the API's own event tells of this request.
+// origin is what the API's own event tells of this request: the URI without its query.
 func (r *request) origin(event string, spec core.PathID) *machine.Origin {
-	ip, _, err := net.SplitHostPort(r.Request().RemoteAddr)
+	req := r.Request()
+	return &machine.Origin{ClientIP: clientIP(req), URI: req.URL.EscapedPath(), Event: event, App: spec}
+}
+
+// clientIP is the address of the other end of the connection, without the port.
+func clientIP(r *http.Request) string {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		ip = r.Request().RemoteAddr
+		return r.RemoteAddr
 	}
-	return &machine.Origin{ClientIP: ip, URI: r.Request().URL.RequestURI(), Event: event, App: spec}
+	return ip
 }
 
 const apiPost = "api_post_event"
