@@ -287,6 +287,7 @@ func TestResourcesRoundTrip(t *testing.T) {
 		{Name: "tags", Type: offers.Set, Items: []string{"x", "y"}, Revocable: true},
 		{Name: "mem", Value: 5, Reservations: []offers.ReservationInfo{{Role: "web"}}},
 		{Name: "mem", Value: 5, Reservations: []offers.ReservationInfo{{Dynamic: true, Role: "web", Principal: "p", Labels: []offers.Label{{Key: "k", Value: "v"}}}}},
+		{Name: "mem", Value: 5, Reservations: []offers.ReservationInfo{{Dynamic: true, Role: "web", Labels: []offers.Label{}}}}, // an empty list is not none
 		{Name: "disk", Value: 5, Shared: true, ProviderID: "rp", Disk: &offers.DiskInfo{PersistenceID: "id", Principal: "p", ContainerPath: "data", Mode: "RO"}},
 		{Name: "disk", Value: 5, Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "MOUNT", Root: "/x", ID: "i", Profile: "fast"}}},
 		{Name: "disk", Value: 5, Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "PATH", Root: "/y"}}},

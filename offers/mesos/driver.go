@@ -342,7 +342,7 @@ func (d *Driver) stream(base string, changed <-chan struct{}) error {
 // refuseRoles tells of refused roles and wants them no more; without any other role they are tried again (D-49).
 func (d *Driver) refuseRoles(wanted []string, message string) {
 	d.mu.Lock()
-	refused := refusedRoles(wanted, d.accepted)
+	refused := refusedRoles(wanted, d.accepted, message)
 	if rest := without(d.who.roles, refused); len(rest) > 0 {
 		d.who.roles = rest
 		d.who.suppressed = without(d.who.suppressed, refused)

@@ -229,39 +229,92 @@ func TestSubscribeAgainWithLatestRoles(t *testing.T) {
 	}
 }
 
-// D-49: a refused role does not stop the framework.
+// refuseUpdates makes the master refuse UPDATE_FRAMEWORK.
+func (m *fakeMaster) refuseUpdates(status int, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = func(call *scheduler.Call, _ *http.Request) (int, string) {
+		if call.Type == scheduler.Call_UPDATE_FRAMEWORK {
+			return status, text
+		}
+		return 0, ""
+	}
+}
+
+// D-49: a refused role does not stop the framework. The texts are those of Mesos up to 1.9 and from 1.10 on.
 func TestRoleRefused(t *testing.T) {
-	t.Run("at UPDATE_FRAMEWORK", func(t *testing.T) {
-		m, _, h := connected(t)
-		m.mu.Lock()
-		m.refuse = func(call *scheduler.Call, _ *http.Request) (int, string) {
-			if call.Type == scheduler.Call_UPDATE_FRAMEWORK {
-				return 403, "Not authorized to use roles '{ *, secret }'"
+	for _, c := range []struct {
+		status int
+		text   string
+	}{
+		{403, "Not authorized to use roles '{ *, secret }'"},
+		{403, "Not authorized to register framework f1 with roles { *, secret }"},
+		{400, "Authorization failure: no answer"},
+		{400, "Supplied FrameworkInfo is not valid: Roles { secret } are not present in the master's --roles"},
+	} {
+		t.Run("at UPDATE_FRAMEWORK: "+c.text, func(t *testing.T) {
+			m, _, h := connected(t)
+			m.refuseUpdates(c.status, c.text)
+			h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "secret"}}})
+			if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[secret]" || e.Message != c.text {
+				t.Fatalf("refused %+v", e)
 			}
-			return 0, ""
-		}
-		m.mu.Unlock()
-		h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "secret"}}})
-		if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[secret]" || !strings.Contains(e.Message, "Not authorized") {
-			t.Fatalf("refused %+v", e)
-		}
-		h.Send([]offers.Call{offers.Kill{TaskID: "a"}})
-		m.nextCall(scheduler.Call_KILL) // on the same stream
-	})
-	t.Run("at SUBSCRIBE", func(t *testing.T) {
-		m := newFakeMaster(t)
-		h := start(t, testConfig(m.URL), "f1", "*", "a b")
-		s := m.nextStream()
-		s.send(errorEvent(t, "'FrameworkInfo.roles' contains invalid role: Role component 'a b' is invalid because it contains backspace or whitespace"))
-		s.finish()
-		if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[a b]" {
-			t.Fatalf("refused %+v", e)
-		}
-		s = m.nextStream()
-		if fmt.Sprint(s.call.Subscribe.FrameworkInfo.Roles) != "[*]" {
-			t.Fatalf("subscribes with %v", s.call.Subscribe.FrameworkInfo.Roles)
-		}
-		s.send(subscribedEvent(t, "f1", 15))
-		want[offers.Subscribed](h)
-	})
+			h.Send([]offers.Call{offers.Kill{TaskID: "a"}})
+			m.nextCall(scheduler.Call_KILL) // on the same stream
+		})
+	}
+	for _, text := range []string{
+		"'FrameworkInfo.roles' contains invalid role: Role component 'a b' is invalid because it contains backspace or whitespace",
+		"Not authorized to use roles '{ *, a b }'",
+		"Not authorized to register framework f1 with roles { *, a b }",
+		"Roles { a b } are not present in the master's --roles",
+	} {
+		t.Run("at SUBSCRIBE: "+text, func(t *testing.T) {
+			m := newFakeMaster(t)
+			h := start(t, testConfig(m.URL), "f1", "*", "a b")
+			s := m.nextStream()
+			s.send(errorEvent(t, text))
+			s.finish()
+			if e := want[offers.RoleRefused](h); fmt.Sprint(e.Roles) != "[a b]" {
+				t.Fatalf("refused %+v", e)
+			}
+			s = m.nextStream()
+			if fmt.Sprint(s.call.Subscribe.FrameworkInfo.Roles) != "[*]" {
+				t.Fatalf("subscribes with %v", s.call.Subscribe.FrameworkInfo.Roles)
+			}
+			s.send(subscribedEvent(t, "f1", 15))
+			want[offers.Subscribed](h)
+		})
+	}
+}
+
+// Another user or checkpoint than at the first subscription makes every UPDATE_FRAMEWORK fail, while SUBSCRIBE
+// overlooks it (recordings 02 and 17): new roles then take a new stream, and nothing else does.
+func TestRolesByNewSubscription(t *testing.T) {
+	m, _, h := connected(t)
+	m.refuseUpdates(400, "FrameworkInfo update is not valid: Updating 'FrameworkInfo.user' is unsupported; attempted to update from 'old' to 'root'")
+	h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*"}}, offers.Kill{TaskID: "a"}})
+	m.nextCall(scheduler.Call_KILL) // nothing new: the stream stays
+	h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "dev"}, Suppressed: []string{"*"}}})
+	if e := want[offers.Disconnected](h); !strings.Contains(e.Reason, ErrNotUpdated.Error()) || !strings.Contains(e.Reason, "FrameworkInfo.user") {
+		t.Fatalf("disconnected for %q", e.Reason)
+	}
+	s := m.nextStream()
+	if sub := s.call.Subscribe; fmt.Sprint(sub.FrameworkInfo.Roles, sub.SuppressedRoles) != "[* dev] [*]" {
+		t.Fatalf("subscribes with %v, suppressed %v", sub.FrameworkInfo.Roles, sub.SuppressedRoles)
+	}
+	s.send(subscribedEvent(t, "f1", 15))
+	want[offers.Subscribed](h)
+	h.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"*", "dev"}, Suppressed: []string{"*"}}, offers.Kill{TaskID: "b"}})
+	m.nextCall(scheduler.Call_KILL)
+}
+
+// F22: a master that answers with another framework id is not the one of the stored state.
+func TestF22OtherFrameworkID(t *testing.T) {
+	m := newFakeMaster(t)
+	h := start(t, testConfig(m.URL), "f1")
+	m.nextStream().send(subscribedEvent(t, "f2", 15))
+	if e := want[offers.FatalError](h); e.ExitCode != exitSchedulerError || !strings.Contains(e.Message, "f1") || !strings.Contains(e.Message, "f2") || !strings.Contains(e.Message, "--master") {
+		t.Fatalf("fatal %+v", e)
+	}
 }

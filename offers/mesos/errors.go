@@ -28,6 +28,8 @@ var (
 	ErrQueueFull = errors.New("too many calls wait to be sent")
 	// ErrLeaderChanged: ZooKeeper names another leading master.
 	ErrLeaderChanged = errors.New("the leading master changed")
+	// ErrNotUpdated: UPDATE_FRAMEWORK was refused, so that only a new SUBSCRIBE tells the master of the roles.
+	ErrNotUpdated = errors.New("the master takes new roles only with a new subscription")
 
 	errClosed = errors.New("the driver was closed")
 )
@@ -63,7 +65,7 @@ func checkAnswer(status int, text string) *answerError {
 		e.named = ErrStaleStream
 	case status == 401:
 		e.named = ErrUnauthorized
-	case status == 403 && !roleRefusal(text):
+	case status == 403 && !strings.Contains(text, "Not authorized"):
 		e.named = ErrNotSubscribed
 	case status == 404:
 		e.named = ErrNotFound
@@ -75,10 +77,37 @@ func checkAnswer(status int, text string) *answerError {
 	return e
 }
 
-// roleRefusal reports whether a text of the master refuses roles: those it may not use, or that are malformed (D-49).
+// roleRefusals are what the texts of masters contain that refuse roles: those that the framework may not use (up to
+// Mesos 1.9 and from 1.10 on), that the master's --roles leaves out, or that are malformed (D-49).
+var roleRefusals = []string{
+	"Not authorized to use roles", "Not authorized to register framework", "Authorization failure", outsideRoles, "contains invalid role",
+	"is not a valid role",
+}
+
+// outsideRoles ends a text that begins with exactly the refused roles: Roles { a, b } are not present in ...
+const outsideRoles = " are not present in the master's --roles"
+
+// roleRefusal reports whether a text of the master refuses roles.
 func roleRefusal(text string) bool {
-	return strings.Contains(text, "Not authorized to use roles") || strings.Contains(text, "Authorization failure") ||
-		strings.Contains(text, "contains invalid role")
+	for _, part := range roleRefusals {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// namedRoles are the wanted roles that a refusal names as the refused ones; most refusals name none.
+func namedRoles(wanted []string, text string) []string {
+	list, _, ok := strings.Cut(text, " }"+outsideRoles)
+	if !ok {
+		return nil
+	}
+	names := strings.Split(list[strings.LastIndex(list, "{ ")+1:], ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return filter(wanted, func(r string) bool { return contains(names, r) })
 }
 
 // malformedRole reports whether Mesos takes a role for invalid whatever the principal.
@@ -94,9 +123,13 @@ func malformedRole(role string) bool {
 	return false
 }
 
-// refusedRoles works out which of the wanted roles a refusal is about: the malformed ones; else those that are new
-// since the master last took the roles; else all but the first, which is the framework's own; else the only one.
-func refusedRoles(wanted, accepted []string) []string {
+// refusedRoles works out which of the wanted roles a refusal is about: those that it names; else the malformed ones;
+// else those that are new since the master last took the roles; else all but the first, which is the framework's own;
+// else the only one.
+func refusedRoles(wanted, accepted []string, text string) []string {
+	if named := namedRoles(wanted, text); len(named) > 0 {
+		return named
+	}
 	if bad := filter(wanted, malformedRole); len(bad) > 0 {
 		return bad
 	}

@@ -266,7 +266,7 @@ func TestF22ErrorEvents(t *testing.T) {
 		{"Framework failed over", true, 106, "Another scheduler"},
 		{"The framework failover_timeout (1e+300) is invalid", false, 106, "failover_timeout"},
 		{"'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable", false, 106, "role"},
-		{"Changing framework's principal is not allowed.", false, 106, "principal"},
+		{"Changing framework's principal is not allowed.", false, 106, "--mesos_authentication_principal"},
 	}
 	for _, c := range cases {
 		t.Run(c.message, func(t *testing.T) {

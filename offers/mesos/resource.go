@@ -64,8 +64,9 @@ func fromReservations(r *mesos.Resource) []offers.ReservationInfo {
 	return []offers.ReservationInfo{{Role: role}}
 }
 
+// fromLabels keeps the difference between no labels (nil) and a list of none, as the master compares it.
 func fromLabels(l *mesos.Labels) []offers.Label {
-	if l == nil || len(l.Labels) == 0 {
+	if l == nil {
 		return nil
 	}
 	out := make([]offers.Label, len(l.Labels))
@@ -164,7 +165,7 @@ func toReservations(r *offers.Resource, out *mesos.Resource, refinement bool) {
 		x := &r.Reservations[0]
 		out.Role = text(x.Role)
 		if x.Dynamic {
-			out.Reservation = &mesos.Resource_ReservationInfo{Principal: optional(x.Principal), Labels: toLabels(x.Labels)}
+			out.Reservation = &mesos.Resource_ReservationInfo{Principal: optional(x.Principal), Labels: reservationLabels(x.Labels)}
 		}
 		return
 	}
@@ -175,9 +176,17 @@ func toReservations(r *offers.Resource, out *mesos.Resource, refinement bool) {
 			kind = mesos.Resource_ReservationInfo_DYNAMIC
 		}
 		out.Reservations = append(out.Reservations, mesos.Resource_ReservationInfo{
-			Type: kind.Enum(), Role: text(x.Role), Principal: optional(x.Principal), Labels: toLabels(x.Labels),
+			Type: kind.Enum(), Role: text(x.Role), Principal: optional(x.Principal), Labels: reservationLabels(x.Labels),
 		})
 	}
+}
+
+// reservationLabels is the reverse of fromLabels.
+func reservationLabels(list []offers.Label) *mesos.Labels {
+	if list != nil && len(list) == 0 {
+		return &mesos.Labels{}
+	}
+	return toLabels(list)
 }
 
 func toDisk(d *offers.DiskInfo) (*mesos.Resource_DiskInfo, error) {

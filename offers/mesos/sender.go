@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -220,10 +221,22 @@ func (s *session) refused(c offers.Call, err error) {
 		s.giveBack(c.OfferIDs)
 	case offers.UpdateFramework:
 		var answer *answerError
-		if errors.As(err, &answer) && roleRefusal(answer.text) {
+		switch {
+		case !errors.As(err, &answer):
+		case roleRefusal(answer.text):
 			d.refuseRoles(c.Roles, answer.text)
+		case !s.told(&c):
+			s.fail(fmt.Errorf("%w: %w", ErrNotUpdated, answer))
 		}
 	}
+}
+
+// told reports whether this stream's SUBSCRIBE said what an UPDATE_FRAMEWORK was to say. UPDATE_FRAMEWORK cannot be
+// had when user or checkpoint are not those that the framework began with, as SUBSCRIBE alone overlooks that
+// (recordings 02 and 17), nor from masters before 1.9.
+func (s *session) told(c *offers.UpdateFramework) bool {
+	wanted := identity{roles: c.Roles, suppressed: c.Suppressed}
+	return slices.Equal(s.who.roles, wanted.roles) && slices.Equal(s.who.quiet(), wanted.quiet())
 }
 
 // sendAcks sends acknowledgements in windows.

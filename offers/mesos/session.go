@@ -177,6 +177,11 @@ func (s *session) subscribed(e *scheduler.Event_Subscribed) error {
 	if id == "" {
 		return errors.New("SUBSCRIBED without a framework id")
 	}
+	if s.who.id != "" && id != s.who.id {
+		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: fmt.Sprintf(
+			"the master at %s subscribed framework %s as %s: it is not the cluster that this framework belongs to, or not Mesos. "+
+				"Check --master; the state is kept", s.to.Host, s.who.id, id)}}
+	}
 	region, _ := faultDomain(e.GetMasterInfo().GetDomain())
 	base := s.to.Scheme + "://" + s.to.Host
 	s.who.id = id
@@ -224,6 +229,10 @@ func (s *session) errorEvent(message string) error {
 	case strings.Contains(lower, "framework failed over"):
 		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: fmt.Sprintf(
 			"%s. Another scheduler has subscribed as framework %s", message, s.who.id)}}
+	case strings.Contains(lower, "changing framework's principal"):
+		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: fmt.Sprintf(
+			"%s Framework %s was registered with another --mesos_authentication_principal, or without one: start with that one again",
+			message, s.who.id)}}
 	default:
 		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: message}}
 	}

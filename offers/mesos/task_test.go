@@ -306,15 +306,22 @@ func TestFrameworkInfo(t *testing.T) {
 
 // D-49: which roles a refusal is about.
 func TestRefusedRoles(t *testing.T) {
-	cases := []struct{ wanted, accepted, refused []string }{
-		{[]string{"*", "a"}, []string{"*"}, []string{"a"}},
-		{[]string{"*", "a"}, nil, []string{"a"}},
-		{[]string{"a"}, nil, []string{"a"}},
-		{[]string{"*", "a", "-b", "c d", "e//f", "/g", "h/", "..", ""}, nil, []string{"-b", "c d", "e//f", "/g", "h/", "..", ""}},
-		{[]string{"x", "a/b"}, []string{"y"}, []string{"a/b"}},
+	const outside = "Supplied FrameworkInfo is not valid: Roles { x, b } are not present in the master's --roles"
+	cases := []struct {
+		wanted, accepted, refused []string
+		text                      string
+	}{
+		{[]string{"*", "a"}, []string{"*"}, []string{"a"}, ""},
+		{[]string{"*", "a"}, nil, []string{"a"}, ""},
+		{[]string{"a"}, nil, []string{"a"}, ""},
+		{[]string{"*", "a", "-b", "c d", "e//f", "/g", "h/", "..", ""}, nil, []string{"-b", "c d", "e//f", "/g", "h/", "..", ""}, ""},
+		{[]string{"x", "a/b"}, []string{"y"}, []string{"a/b"}, ""},
+		{[]string{"*", "a", "b", "x"}, []string{"*"}, []string{"b", "x"}, outside},
+		{[]string{"x", "a"}, []string{"x"}, []string{"x"}, outside},
+		{[]string{"*", "a"}, []string{"*"}, []string{"a"}, "Not authorized to register framework f1 with roles { *, a }"},
 	}
 	for _, c := range cases {
-		if got := refusedRoles(c.wanted, c.accepted); !reflect.DeepEqual(got, c.refused) {
+		if got := refusedRoles(c.wanted, c.accepted, c.text); !reflect.DeepEqual(got, c.refused) {
 			t.Errorf("%q after %q: %q", c.wanted, c.accepted, got)
 		}
 	}
