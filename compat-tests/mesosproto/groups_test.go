@@ -132,6 +132,13 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+type invalidGroup struct {
+	name, id string
+	tasks    []obj
+	changes  obj
+	message  string
+}
+
 // TestInvalidGroups: every task of the group gets the same ERROR (REC 21, 21b).
 func TestInvalidGroups(t *testing.T) {
 	m := newMaster(t)
@@ -139,12 +146,7 @@ func TestInvalidGroups(t *testing.T) {
 	all := f.offers(t, agentCount)
 	o := all[0]
 	const total = "Total resources cpus(allocated: web):50.2; mem(allocated: web):96; disk(allocated: web):10 required by task group and its executor are more than available ..."
-	cases := []struct {
-		name, id string
-		tasks    []obj
-		changes  obj
-		message  string
-	}{
+	cases := []invalidGroup{
 		{"executor without resources", "7", []obj{task("7.a", o, "true"), task("7.b", o, "true")}, obj{"resources": nil},
 			"Executor 'ex-7' uses less CPUs (None) than the minimum required (0.01)"},
 		{"task too large", "8", []obj{task("8.a", o, "true", obj{"resources": list{cpus(50, "web"), mem(32, "web")}}), task("8.b", o, "true")}, nil, total},
@@ -156,6 +158,24 @@ func TestInvalidGroups(t *testing.T) {
 		{"DOCKER container", "14", []obj{task("14.a", o, "true", obj{"container": obj{"type": "DOCKER", "docker": obj{"image": "busybox"}}})}, nil,
 			"Task '14.a' is invalid: Docker ContainerInfo is not supported on the task"},
 	}
+	inside := func(c obj) obj { return obj{"container": c} }
+	own := inside(obj{"type": "MESOS", "linux_info": obj{"share_cgroups": false}})
+	cases = append(cases, []invalidGroup{ // (source)
+		{"executor without disk", "s1", []obj{task("s1.a", o, "true")}, obj{"resources": list{cpus(0.1, "web"), mem(32, "web")}}, "Executor 'ex-s1' uses no disk"},
+		{"executor with an image", "s2", []obj{task("s2.a", o, "true")}, inside(obj{"type": "MESOS", "mesos": obj{"image": obj{"type": "DOCKER", "docker": obj{"name": "x"}}}}),
+			"'ExecutorInfo.container.mesos.image' must not be set for 'DEFAULT' executor"},
+		{"executor in a DOCKER container", "s3", []obj{task("s3.a", o, "true")}, inside(obj{"type": "DOCKER", "docker": obj{"image": "x"}}),
+			"'ExecutorInfo.container.type' must be 'MESOS' for 'DEFAULT' executor"},
+		{"executor with share_cgroups", "s4", []obj{task("s4.a", o, "true")}, inside(obj{"type": "MESOS", "linux_info": obj{"share_cgroups": true}}),
+			"The 'share_cgroups' field cannot be set to 'true' on executor containers"},
+		{"tasks that differ in share_cgroups", "s5", []obj{task("s5.a", o, "true", own), task("s5.b", o, "true")}, nil,
+			"If set, the value of 'share_cgroups' must be the same for all tasks in each task group and under a single executor"},
+		{"limits without cgroups of its own", "s6", []obj{task("s6.a", o, "true", obj{"limits": obj{"cpus": obj{"value": 1}}})}, nil,
+			"Task 's6.a' is invalid: Resource limits may only be set for tasks within a task group when the 'share_cgroups' field is set to 'false'."},
+		{"HTTP health check in a network of its own", "s7", []obj{task("s7.a", o, "true", inside(obj{"type": "MESOS", "network_infos": list{obj{"name": "n"}}}),
+			obj{"health_check": obj{"type": "HTTP", "http": obj{"port": 80}}})}, nil,
+			"Task 's7.a' is invalid: HTTP and TCP health checks are not supported for nested containers not joining parent's network"},
+	}...)
 	var ops []obj
 	for _, c := range cases {
 		ops = append(ops, f.group("ex-"+c.id, o, c.tasks, c.changes))

@@ -7,7 +7,7 @@ import (
 )
 
 // TestInvalidTasks launches all at once: what is wrong with one task does not
-// touch the others (REC 06).
+// touch the others (REC 06; those with an id that begins with s are from the source).
 func TestInvalidTasks(t *testing.T) {
 	m := newMaster(t)
 	f := m.framework(nil).subscribe()
@@ -67,6 +67,18 @@ func TestInvalidTasks(t *testing.T) {
 			"Task's `ContainerInfo` is invalid: Invalid volume: Only one of them should be set: 'host_path', 'image' and 'source'"},
 		{"ports in overlapping ranges", "e12", with(cpus(0.1, "web"), mem(32, "web"), ports(pair(31600, 31605), pair(31603, 31609))),
 			"Resource 'ports(allocated: web):[31600-31605, 31603-31609]' is invalid: Invalid ranges resource: overlapping ranges"},
+		{"limit of something else", "s1", obj{"limits": obj{"disk": obj{"value": 5}}}, "Only cpus and mem may be included in a task's resource limits"},
+		{"limit without request", "s2", obj{"limits": obj{"mem": obj{"value": 64}}, "resources": list{cpus(0.1, "web")}},
+			"When a memory limit is specified, a memory request must also be specified"},
+		{"check COMMAND without value", "s3", obj{"check": obj{"type": "COMMAND", "command": obj{"command": obj{}}}}, "Task uses invalid check: Command check must contain 'shell command'"},
+		{"share_cgroups false outside of a group", "s4", obj{"container": obj{"type": "MESOS", "linux_info": obj{"share_cgroups": false}}},
+			"Only tasks in a task group may have 'share_cgroups' set to 'false'"},
+		{"container DOCKER with the parameter name", "s5", obj{"container": obj{"type": "DOCKER", "docker": obj{"image": "x", "parameters": list{obj{"key": "name", "value": "y"}}}}},
+			"Task's `ContainerInfo` is invalid: Parameter in DockerInfo must not be 'name'"},
+		{"volume whose source is empty", "s6", obj{"container": obj{"type": "MESOS", "volumes": list{obj{"container_path": "x", "mode": "RW", "source": obj{"type": "SANDBOX_PATH"}}}}},
+			"Task's `ContainerInfo` is invalid: Invalid volume: 'source.sandbox_path' is not set for SANDBOX_PATH volume"},
+		{"secret without reference", "s7", obj{"command": obj{"value": "true", "environment": obj{"variables": list{obj{"name": "A", "type": "SECRET", "secret": obj{"type": "REFERENCE"}}}}}},
+			"Task's `CommandInfo` is invalid: Environment variable 'A' specifies an invalid secret: Secret of type REFERENCE must have the 'reference' field set"},
 		{"limits below the request", "e13", obj{"limits": obj{"cpus": obj{"value": 0.05}}}, "The cpu limit must be greater than or equal to the cpu request"},
 	}
 	var tasks []obj

@@ -75,8 +75,14 @@ func (e *encoder) executor(x *offers.ExecutorInfo) (*mesos.ExecutorInfo, error) 
 	if out.Resources, err = toResources(x.Resources, e.refinement); err != nil {
 		return nil, err
 	}
-	out.Container, err = e.container(x.Container)
-	return out, err
+	if out.Container, err = e.container(x.Container); err != nil {
+		return nil, err
+	}
+	// Mesos refuses true on an executor's container from 1.10 on; shared cgroups are said on the tasks alone.
+	if l := out.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil {
+		l.ShareCgroups = flag(false)
+	}
+	return out, nil
 }
 
 func toCommand(c *offers.CommandInfo) *mesos.CommandInfo {

@@ -125,7 +125,8 @@ func TestTaskWithNothing(t *testing.T) {
 
 func podCall(csi *offers.CSIVolume) offers.Accept {
 	container := func(image string) *offers.ContainerInfo {
-		k := &offers.ContainerInfo{Image: &offers.Image{Name: image, Cached: true, PullConfigSecret: "pull", Principal: "p", PrincipalSecret: "q"}}
+		k := &offers.ContainerInfo{Image: &offers.Image{Name: image, Cached: true, PullConfigSecret: "pull", Principal: "p", PrincipalSecret: "q"},
+			LinuxInfo: &offers.LinuxInfo{ShareCgroups: ptr(true)}}
 		if csi != nil {
 			k.Volumes = []offers.VolumeInfo{{ContainerPath: "/before", Mode: "RW", DockerName: "d", DockerDriver: "x"}, {ContainerPath: "/csi", Mode: "RW", CSI: csi}, {ContainerPath: "/after", Mode: "RO", HostPath: ptr("/h")}}
 		}
@@ -145,6 +146,12 @@ func TestTaskGroup(t *testing.T) {
 	g := call.Accept.Operations[0].LaunchGroup
 	if g.Executor.Type != mesos.ExecutorInfo_DEFAULT || g.Executor.FrameworkID.GetValue() != "f1" || g.Executor.ExecutorID.Value != "instance-x" || g.Executor.Command != nil || len(g.TaskGroup.Tasks) != 2 {
 		t.Fatalf("group %+v", g)
+	}
+	if l := g.Executor.Container.LinuxInfo; l.ShareCgroups == nil || *l.ShareCgroups { // true is refused (validation.cpp)
+		t.Fatalf("linux info of the executor %+v", l)
+	}
+	if l := g.TaskGroup.Tasks[0].Container.LinuxInfo; l.ShareCgroups == nil || !*l.ShareCgroups {
+		t.Fatalf("linux info of a task %+v", l)
 	}
 	image := g.TaskGroup.Tasks[1].Container.Mesos.Image
 	if image.Docker.Name != "b" || !image.GetCached() || image.Docker.Config.GetReference().Name != "pull" || image.Docker.Credential.GetSecret() != "q" {

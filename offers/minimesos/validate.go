@@ -36,6 +36,9 @@ func (x *acceptance) check(info *mesos.TaskInfo) (uses, execUses bag, text strin
 	if text := checkLimits(info); text != "" {
 		return nil, nil, text
 	}
+	if l := info.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil && !*l.ShareCgroups {
+		return nil, nil, "Only tasks in a task group may have 'share_cgroups' set to 'false'"
+	}
 	uses, ok := x.bagAllocated(info.Resources)
 	all, needed := uses, info.Resources
 	if info.Executor != nil && x.agent.executors[taskKey{x.fw.id, info.Executor.ExecutorID.Value}] == nil {
@@ -58,6 +61,9 @@ func (x *acceptance) checkTask(info *mesos.TaskInfo) string {
 	}
 	if x.fw.tasks[info.TaskID.Value] != nil {
 		return "Task has duplicate ID: " + info.TaskID.Value
+	}
+	if x.fw.unreachable[info.TaskID.Value] != nil {
+		return "Task reuses the ID of an unreachable task: " + info.TaskID.Value
 	}
 	if info.AgentID.Value != x.agent.id {
 		return "Task uses invalid agent " + info.AgentID.Value + " while agent " + x.agent.id + " is expected"
@@ -182,122 +188,6 @@ func resourceText(r *mesos.Resource) string {
 	return text + strconv.FormatFloat(float64(toMilli(r.GetScalar().GetValue()))/1000, 'f', -1, 64)
 }
 
-func validateCheck(c *mesos.CheckInfo) string {
-	switch c.Type {
-	case mesos.CheckInfo_COMMAND:
-		if c.Command == nil {
-			return "Expecting 'command' to be set for COMMAND check"
-		}
-		if text := validateCommand(&c.Command.Command); text != "" {
-			return "Check's `CommandInfo` is invalid: " + text
-		}
-	case mesos.CheckInfo_HTTP:
-		if c.HTTP == nil {
-			return "Expecting 'http' to be set for HTTP check"
-		}
-		if p := c.HTTP.GetPath(); p != "" && p[0] != '/' {
-			return "The path '" + p + "' of HTTP check must start with '/'"
-		}
-	case mesos.CheckInfo_TCP:
-		if c.TCP == nil {
-			return "Expecting 'tcp' to be set for TCP check"
-		}
-	default:
-		return "CheckInfo must specify 'type'"
-	}
-	return nonNegative(c.DelaySeconds, c.IntervalSeconds, c.TimeoutSeconds, nil)
-}
-
-func validateHealthCheck(h *mesos.HealthCheck) string {
-	switch h.Type {
-	case mesos.HealthCheck_COMMAND:
-		if h.Command == nil {
-			return "Expecting 'command' to be set for COMMAND health check"
-		}
-		if h.Command.Value == nil {
-			if h.Command.GetShell() {
-				return "Command health check must contain 'shell command'"
-			}
-			return "Command health check must contain 'executable path'"
-		}
-		if text := validateCommand(h.Command); text != "" {
-			return "Health check's `CommandInfo` is invalid: " + text
-		}
-	case mesos.HealthCheck_HTTP:
-		if h.HTTP == nil {
-			return "Expecting 'http' to be set for HTTP health check"
-		}
-		if s := h.HTTP.GetScheme(); s != "" && s != "http" && s != "https" {
-			return "Unsupported HTTP health check scheme: '" + s + "'"
-		}
-		if p := h.HTTP.GetPath(); p != "" && p[0] != '/' {
-			return "The path '" + p + "' of HTTP health check must start with '/'"
-		}
-	case mesos.HealthCheck_TCP:
-		if h.TCP == nil {
-			return "Expecting 'tcp' to be set for TCP health check"
-		}
-	default:
-		// A health check without type but with a body is taken as an old one.
-		if h.HTTP == nil && h.TCP == nil && h.Command == nil {
-			return "HealthCheck must specify 'type'"
-		}
-	}
-	return nonNegative(h.DelaySeconds, h.IntervalSeconds, h.TimeoutSeconds, h.GracePeriodSeconds)
-}
-
-func nonNegative(delay, interval, timeout, grace *float64) string {
-	for _, x := range []struct {
-		name  string
-		value *float64
-	}{{"delay_seconds", delay}, {"grace_period_seconds", grace}, {"interval_seconds", interval}, {"timeout_seconds", timeout}} {
-		if x.value != nil && *x.value < 0 {
-			return "Expecting '" + x.name + "' to be non-negative"
-		}
-	}
-	return ""
-}
-
-func validateCommand(c *mesos.CommandInfo) string {
-	for _, v := range c.GetEnvironment().GetVariables() {
-		secret := v.Type != nil && *v.Type == mesos.Environment_Variable_SECRET
-		switch {
-		case secret && v.Secret == nil:
-			return "Environment variable '" + v.Name + "' of type 'SECRET' must have a secret set"
-		case secret && v.Value != nil:
-			return "Environment variable '" + v.Name + "' of type 'SECRET' must not have a value set"
-		case !secret && v.Value == nil:
-			return "Environment variable '" + v.Name + "' of type 'VALUE' must have a value set"
-		case !secret && v.Secret != nil:
-			return "Environment variable '" + v.Name + "' of type 'VALUE' must not have a secret set"
-		}
-	}
-	return ""
-}
-
-func validateContainer(c *mesos.ContainerInfo) string {
-	if c.GetType() == mesos.ContainerInfo_DOCKER && c.Docker == nil {
-		return "DockerInfo 'docker' is not set for DOCKER typed ContainerInfo"
-	}
-	for i := range c.Volumes {
-		v := &c.Volumes[i]
-		set := 0
-		if v.HostPath != nil {
-			set++
-		}
-		if v.Image != nil {
-			set++
-		}
-		if v.Source != nil {
-			set++
-		}
-		if set != 1 {
-			return "Invalid volume: Only one of them should be set: 'host_path', 'image' and 'source'"
-		}
-	}
-	return ""
-}
-
 // checkExecutor validates the executor of a task that brings its own.
 func (x *acceptance) checkExecutor(ex *mesos.ExecutorInfo) string {
 	if text := validateID(ex.ExecutorID.Value); text != "" {
@@ -308,6 +198,12 @@ func (x *acceptance) checkExecutor(ex *mesos.ExecutorInfo) string {
 		if ex.Command != nil {
 			return "'ExecutorInfo.command' must not be set for 'DEFAULT' executor"
 		}
+		if ex.Container != nil && ex.Container.GetType() != mesos.ContainerInfo_MESOS {
+			return "'ExecutorInfo.container.type' must be 'MESOS' for 'DEFAULT' executor"
+		}
+		if ex.Container.GetMesos().GetImage() != nil {
+			return "'ExecutorInfo.container.mesos.image' must not be set for 'DEFAULT' executor"
+		}
 	case mesos.ExecutorInfo_CUSTOM:
 		if ex.Command == nil {
 			return "'ExecutorInfo.command' must be set for 'CUSTOM' executor"
@@ -315,6 +211,16 @@ func (x *acceptance) checkExecutor(ex *mesos.ExecutorInfo) string {
 	default:
 		if ex.Command == nil {
 			return "'ExecutorInfo.command' must be set"
+		}
+	}
+	if ex.Command != nil {
+		if text := validateCommand(ex.Command); text != "" {
+			return "Executor's `CommandInfo` is invalid: " + text
+		}
+	}
+	if ex.Container != nil {
+		if text := validateContainer(ex.Container); text != "" {
+			return "Executor's `ContainerInfo` is invalid: " + text
 		}
 	}
 	if ex.FrameworkID == nil {
@@ -344,6 +250,9 @@ func (x *acceptance) minimumExecutor(ex *mesos.ExecutorInfo) string {
 	}
 	if mem := b.scalar("mem"); mem < minMemMilli {
 		return less("memory", "MB", mem, "32MB")
+	}
+	if b.scalar("disk") == 0 {
+		return fmt.Sprintf("Executor '%s' uses no disk", ex.ExecutorID.Value)
 	}
 	return ""
 }
@@ -397,6 +306,9 @@ func (x *acceptance) checkGroup(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) 
 		text := x.exceeds(needed, "task group and its executor")
 		return nil, nil, strings.Replace(text, "executor is more than", "executor are more than", 1)
 	}
+	if text := groupCgroups(ex, tasks); text != "" {
+		return nil, nil, text
+	}
 	return uses, execUses, ""
 }
 
@@ -405,8 +317,30 @@ func groupTask(t *mesos.TaskInfo) string {
 	if t.Container.GetDocker() != nil || t.Container.GetType() == mesos.ContainerInfo_DOCKER && t.Container != nil {
 		return "Docker ContainerInfo is not supported on the task"
 	}
-	if len(t.Container.GetNetworkInfos()) > 0 {
-		return "NetworkInfos must not be set on the task"
+	if h := t.HealthCheck; h != nil && len(t.Container.GetNetworkInfos()) > 0 && (h.Type == mesos.HealthCheck_HTTP || h.Type == mesos.HealthCheck_TCP) {
+		return "HTTP and TCP health checks are not supported for nested containers not joining parent's network"
+	}
+	if len(t.Limits) > 0 && sharesCgroups(t.Container) {
+		return "Resource limits may only be set for tasks within a task group when the 'share_cgroups' field is set to 'false'."
+	}
+	return ""
+}
+
+// sharesCgroups tells whether a nested container has no cgroups of its own.
+func sharesCgroups(c *mesos.ContainerInfo) bool {
+	l := c.GetLinuxInfo()
+	return l == nil || l.ShareCgroups == nil || *l.ShareCgroups
+}
+
+// groupCgroups checks that the tasks of a group agree about cgroups.
+func groupCgroups(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) string {
+	if l := ex.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil && *l.ShareCgroups {
+		return "The 'share_cgroups' field cannot be set to 'true' on executor containers"
+	}
+	for i := range tasks {
+		if sharesCgroups(tasks[i].Container) != sharesCgroups(tasks[0].Container) {
+			return "If set, the value of 'share_cgroups' must be the same for all tasks in each task group and under a single executor"
+		}
 	}
 	return ""
 }

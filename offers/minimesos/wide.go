@@ -2,8 +2,6 @@ package minimesos
 
 import (
 	"encoding/binary"
-	"slices"
-	"strings"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
@@ -125,24 +123,24 @@ func checkLimits(info *mesos.TaskInfo) string {
 	if len(info.Limits) == 0 {
 		return ""
 	}
+	for name := range info.Limits {
+		if name != "cpus" && name != "mem" {
+			return "Only cpus and mem may be included in a task's resource limits"
+		}
+	}
 	asked := map[string]float64{}
 	for i := range info.Resources {
 		asked[info.Resources[i].Name] += info.Resources[i].GetScalar().GetValue()
 	}
-	for _, x := range [][2]string{{"cpus", "cpu"}, {"mem", "memory"}} {
-		if limit, ok := info.Limits[x[0]]; ok && limit.Value < asked[x[0]] {
-			return "The " + x[1] + " limit must be greater than or equal to the " + x[1] + " request"
+	for _, x := range [][3]string{{"cpus", "CPU", "cpu"}, {"mem", "memory", "memory"}} {
+		limit, ok := info.Limits[x[0]]
+		switch {
+		case !ok:
+		case asked[x[0]] == 0:
+			return "When a " + x[1] + " limit is specified, a " + x[1] + " request must also be specified"
+		case limit.Value < asked[x[0]]:
+			return "The " + x[2] + " limit must be greater than or equal to the " + x[2] + " request"
 		}
-	}
-	var names []string
-	for name := range info.Limits {
-		if name != "cpus" && name != "mem" {
-			names = append(names, name)
-		}
-	}
-	if len(names) > 0 {
-		slices.Sort(names)
-		return "Resource limits are not supported for: " + strings.Join(names, ", ")
 	}
 	return ""
 }
