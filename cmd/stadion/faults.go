@@ -22,13 +22,19 @@ var faultTable = map[string]func(*minimesos.Cluster, url.Values) error{
 	"unregister_agent": func(c *minimesos.Cluster, q url.Values) error {
 		return known(c.UnregisterAgent(q.Get("host")))
 	},
+	"stop_agent":    func(c *minimesos.Cluster, q url.Values) error { return c.StopAgent(q.Get("host")) },
+	"start_agent":   func(c *minimesos.Cluster, q url.Values) error { return c.StartAgent(q.Get("host")) },
 	"restart_agent": func(c *minimesos.Cluster, q url.Values) error { return c.RestartAgent(q.Get("host")) },
 	"gone_agent":    func(c *minimesos.Cluster, q url.Values) error { return known(c.MarkAgentGone(q.Get("host"))) },
 	"restart_master": func(c *minimesos.Cluster, q url.Values) error {
 		return c.RestartMaster(time.Duration(count(q, "ms")) * time.Millisecond)
 	},
-	"follow_leader":     func(c *minimesos.Cluster, q url.Values) error { c.FollowLeader(q.Get("leader")); return nil },
-	"no_leader":         func(c *minimesos.Cluster, _ url.Values) error { c.NoLeader(); return nil },
+	"kill_master":  func(c *minimesos.Cluster, _ url.Values) error { return c.KillMaster() },
+	"start_master": func(c *minimesos.Cluster, _ url.Values) error { return c.StartMaster() },
+	"slow_recovery": func(c *minimesos.Cluster, q url.Values) error {
+		c.SlowRecovery(time.Duration(count(q, "ms")) * time.Millisecond)
+		return nil
+	},
 	"cut_streams":       func(c *minimesos.Cluster, _ url.Values) error { c.CutStreams(); return nil },
 	"drop_updates":      func(c *minimesos.Cluster, q url.Values) error { c.DropUpdates(count(q, "n")); return nil },
 	"duplicate_updates": func(c *minimesos.Cluster, q url.Values) error { c.DuplicateUpdates(count(q, "n")); return nil },

@@ -21,6 +21,7 @@ import (
 func minimesosRows() []flagRow {
 	return []flagRow{
 		{"port", "5050", number, kept, "miniature", "port of the master on 127.0.0.1; 0: any"},
+		{"masters", "1", number, kept, "miniature", "number of masters; the others redirect to the leading one, on the next ports"},
 		{"agents", "1", number, kept, "miniature", "number of agents; 0: a cluster without offers"},
 		{"work_dir", "", text, kept, "miniature", "directory of the master's state and the sandboxes; required"},
 		{"resources", "", text, kept, "miniature", "resources of each agent, as for the Mesos agent: cpus:4;mem:4096;disk:10000;ports:[31000-31999]; default: this machine's, divided"},
@@ -28,6 +29,7 @@ func minimesosRows() []flagRow {
 		{"simulated", "false", toggle, kept, "miniature", "tasks are rows, no processes are started"},
 		{"credentials", "", text, kept, "miniature", "file of lines \"principal secret\": frameworks must authenticate"},
 		{"domain", "", text, kept, "miniature", "region/zone of the master and all agents; %d in it becomes the agent's number"},
+		{"http_command_executor", "false", toggle, kept, "miniature", "command tasks obey the kill policy of a KILL and the grace period of a drain"},
 		{"faults_port", "0", number, kept, "miniature", "for tests: loopback port that makes the miniature misbehave on request; 0: any"},
 		{"logging_level", "info", text, kept, "miniature", "debug, info, warn or error"},
 	}
@@ -45,7 +47,8 @@ func runMinimesos(ctx context.Context, f *flagSet) error {
 		return exitWith(exitFlag, "flag --work_dir is required")
 	}
 	c, err := startMinimesos(miniature{port: f.int("port"), agents: f.int("agents"), dir: dir, resources: f.text("resources"),
-		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log, credentials: f.text("credentials"), domain: f.text("domain")})
+		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log, credentials: f.text("credentials"), domain: f.text("domain"),
+		masters: f.int("masters"), httpExecutor: f.on("http_command_executor")})
 	if err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func runMinimesos(ctx context.Context, f *flagSet) error {
 		defer stop()
 		fmt.Printf("faults: http://%s\n", addr)
 	}
-	fmt.Printf("ready: http://%s\n", c.Addr())
+	fmt.Printf("ready: http://%s\n", strings.Join(c.Masters(), ","))
 	<-ctx.Done()
 	return c.Close(false)
 }
@@ -69,6 +72,8 @@ type miniature struct {
 	resources, attributes string
 	simulated             bool
 	credentials, domain   string
+	masters               int  // 0: one
+	httpExecutor          bool // --http_command_executor of the agents
 	log                   *zap.Logger
 }
 
@@ -90,7 +95,7 @@ func startMinimesos(p miniature) (*minimesos.Cluster, error) {
 	}
 	sugar := p.log.Named("minimesos").Sugar()
 	cfg := minimesos.Config{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Agents: agents, WorkDir: dir,
-		Helper: []string{self, shimCommand}, Log: sugar.Debugf}
+		Masters: p.masters, HTTPCommandExecutor: p.httpExecutor, Helper: []string{self, shimCommand}, Log: sugar.Debugf}
 	if cfg.Credentials, err = readCredentials(p.credentials); err != nil {
 		return nil, err
 	}

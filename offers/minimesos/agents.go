@@ -340,9 +340,18 @@ func (m *master) drainAgent(a *agent, grace *mesos.DurationInfo, gone bool) {
 	for _, key := range a.node.tasksOf("") {
 		nt := a.node.tasks[key]
 		nt.draining = true
-		a.node.runner.kill(key.framework, key.task, nil)
+		a.node.runner.kill(key.framework, key.task, m.c.obeyed(drainPolicy(grace, nt.info.KillPolicy), nt.executor != nil))
 	}
 	m.checkDrained(a)
+}
+
+// drainPolicy is the kill policy of a drain: the longest grace period it allows, where
+// that of the task is longer or not said.
+func drainPolicy(longest *mesos.DurationInfo, own *mesos.KillPolicy) *mesos.KillPolicy {
+	if longest == nil || own.GetGracePeriod() != nil && own.GracePeriod.Nanoseconds <= longest.Nanoseconds {
+		return nil
+	}
+	return &mesos.KillPolicy{GracePeriod: longest}
 }
 
 // checkDrained moves a draining agent on when its last update is acknowledged.

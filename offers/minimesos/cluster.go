@@ -1,12 +1,10 @@
 package minimesos
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,9 +17,10 @@ import (
 // Cluster is a running master with its agents. Its methods may be called from
 // any goroutine.
 type Cluster struct {
-	cfg  Config
-	addr string
-	log  func(string, ...any)
+	cfg     Config
+	log     func(string, ...any)
+	handler http.Handler // of the leading master
+	seats   []*seat
 
 	mu     sync.Mutex // guards everything below and all tables reachable from it
 	timers *timers
@@ -32,13 +31,12 @@ type Cluster struct {
 	m      *master                  // nil while no master process is there
 	known  map[string]registryAgent // agents of an earlier cluster on WorkDir, by hostname
 	faults faults
+	lead   *seat // nil while no master leads
+	dead   *seat // killed and not yet started again
 	closed bool
 
-	listener net.Listener
-	server   *http.Server
-	serving  sync.WaitGroup
-	dirty    chan struct{} // the registry has to be written
-	keeping  sync.WaitGroup
+	dirty   chan struct{} // the registry has to be written
+	keeping sync.WaitGroup
 }
 
 // registry is what a master keeps on disk: the agents it has admitted and those
@@ -51,7 +49,7 @@ type registry struct {
 	nextAgent   int
 }
 
-// Start listens on cfg.Addr and serves in the background. The agents of cfg are
+// Start listens on cfg.Addr, and on one more address for each further master, and serves in the background. The agents of cfg are
 // registered when it returns.
 func Start(cfg Config) (*Cluster, error) {
 	cfg = cfg.withDefaults()
@@ -66,19 +64,26 @@ func Start(cfg Config) (*Cluster, error) {
 		admitted: map[string]*node{}, unreachable: map[string]time.Time{},
 		gone: map[string]time.Time{}, machines: map[string]*machine{},
 	}
-	if err := c.listen(cfg.Addr); err != nil {
-		return nil, err
+	c.handler = c.routes()
+	err := c.addSeats()
+	if err == nil {
+		err = c.begin()
 	}
-	if err := c.begin(); err != nil {
+	if err != nil {
 		for _, n := range c.nodes {
 			err = errors.Join(err, n.close(false))
 		}
-		return nil, errors.Join(err, c.listener.Close())
+		for _, s := range c.seats {
+			err = errors.Join(err, s.stop())
+		}
+		return nil, err
 	}
 	go c.timers.loop()
 	c.keeping.Add(1)
 	go c.keepRegistry()
-	c.serve()
+	for _, s := range c.seats {
+		s.serve()
+	}
 	return c, nil
 }
 
@@ -103,29 +108,6 @@ func (c *Cluster) begin() error {
 		n.register()
 	}
 	return nil
-}
-
-func (c *Cluster) listen(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("minimesos: listen on %s: %w", addr, err)
-	}
-	c.listener, c.addr = l, l.Addr().String()
-	return nil
-}
-
-func (c *Cluster) serve() {
-	fast := newFastConns(c.listener.Addr())
-	server := &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Minute, ConnContext: connContext,
-		BaseContext: func(net.Listener) context.Context { return context.WithValue(context.Background(), fastKey{}, fast) }}
-	c.server = server
-	for _, l := range []net.Listener{c.listener, fast} {
-		c.serving.Go(func() {
-			if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-				c.log("minimesos: serving %s ended: %v", c.addr, err)
-			}
-		})
-	}
 }
 
 // addNodes makes the agents of the configuration, with their directories.
@@ -167,8 +149,8 @@ func (c *Cluster) addNodes() error {
 	return nil
 }
 
-// Addr is the host:port of the master.
-func (c *Cluster) Addr() string { return c.addr }
+// Addr is the host:port of the master, of several the first.
+func (c *Cluster) Addr() string { return c.seats[0].addr }
 
 // Close stops master and agents. With killTasks all tasks are killed; without,
 // tasks of real agents go on and are found again by the next Cluster that uses
@@ -185,10 +167,14 @@ func (c *Cluster) Close(killTasks bool) error {
 		c.m = nil
 	}
 	c.timers.close()
-	server := c.server
+	dead := c.dead
 	c.mu.Unlock()
-	err := server.Close()
-	c.serving.Wait()
+	var err error
+	for _, s := range c.seats {
+		if s != dead {
+			err = errors.Join(err, s.stop())
+		}
+	}
 	close(c.dirty)
 	c.keeping.Wait()
 	err = errors.Join(err, c.writeRegistry())

@@ -11,6 +11,9 @@ import (
 type Config struct {
 	// Addr is where the master listens, "127.0.0.1:0" for any free port.
 	Addr string
+	// Masters is how many masters there are; 1. All but the leading one redirect to it.
+	// They listen on the ports that follow that of Addr, on any if that is any.
+	Masters int
 	// Agents of the cluster; none is a cluster that never makes an offer.
 	Agents []AgentConfig
 	// WorkDir keeps the registry and, in sub-directories, the agents' sandboxes.
@@ -31,6 +34,9 @@ type Config struct {
 	DiskWatch              time.Duration // between two looks at the disk a task uses, with real processes; 1 s
 	ExecutorLinger         time.Duration // a task id stays in use on its agent so long after the end; 1 s
 
+	// HTTPCommandExecutor makes command tasks obey the kill policy of a KILL and the
+	// grace period of a drain, as agents with that flag do.
+	HTTPCommandExecutor bool
 	// Credentials maps principals to secrets. Nil means no authentication.
 	Credentials map[string]string
 	// Domain is the fault domain of the master.
@@ -98,6 +104,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ExecutorLinger, time.Second)
 	set(&c.ExecutorStart, 100*time.Millisecond)
 	set(&c.DiskWatch, time.Second)
+	c.Masters = max(c.Masters, 1)
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:0"
 	}

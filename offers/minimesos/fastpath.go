@@ -274,7 +274,7 @@ func (c *Cluster) fastCall(body []byte, streamID string) (answer, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if call.FrameworkID == nil || call.Subscribe != nil || streamID == "" || c.faults.leader != "" || c.faults.refusals > 0 {
+	if call.FrameworkID == nil || call.Subscribe != nil || streamID == "" || c.faults.refusals > 0 {
 		return answer{}, errNotFast
 	}
 	if c.m == nil {

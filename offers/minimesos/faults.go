@@ -2,8 +2,6 @@ package minimesos
 
 import (
 	"fmt"
-	"net/http"
-	"slices"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -14,7 +12,7 @@ type faults struct {
 	drops, doubles int
 	refusals       int
 	refusal        answer
-	leader         string // where another master leads, noLeader for an election
+	recovery       time.Duration // of a new master
 }
 
 func (f *faults) drop() bool {
@@ -44,35 +42,12 @@ func (c *Cluster) refuse() (answer, bool) {
 	return c.faults.refusal, true
 }
 
-const noLeader = "-"
-
-// elsewhere answers requests of a master that does not lead; it tells whether it did.
-func (c *Cluster) elsewhere(w http.ResponseWriter, r *http.Request) bool {
-	c.mu.Lock()
-	leader := c.faults.leader
-	c.mu.Unlock()
-	switch leader {
-	case "":
-		return false
-	case noLeader:
-		writeText(w, http.StatusServiceUnavailable, "No leader elected")
-	default:
-		w.Header().Set("Location", "//"+leader+r.URL.Path)
-		w.WriteHeader(http.StatusTemporaryRedirect)
-	}
-	return true
-}
-
-// FollowLeader makes the master a follower: it redirects API calls to leader
-// (host:port). With an empty leader it is the leader again.
-func (c *Cluster) FollowLeader(leader string) {
+// SlowRecovery makes every new master take d until it has recovered; it answers 503 so long.
+func (c *Cluster) SlowRecovery(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults.leader = leader
+	c.faults.recovery = d
 }
-
-// NoLeader makes the master answer as during an election, until FollowLeader.
-func (c *Cluster) NoLeader() { c.FollowLeader(noLeader) }
 
 // DropUpdates loses the next n status updates between agent and framework; they
 // come again with the retries.
@@ -147,21 +122,39 @@ func (c *Cluster) ReturnAgent(hostname string) bool {
 	return true
 }
 
-// RestartAgent kills an agent process and starts it again at once, as a crash and a
-// supervisor do: real tasks go on if the framework checkpoints and Config.Helper
-// is set. The agent is back when it returns.
-func (c *Cluster) RestartAgent(hostname string) error {
+// StopAgent kills an agent process as kill -9 does: its tasks go on if there is a
+// Config.Helper. StartAgent starts it again.
+func (c *Cluster) StopAgent(hostname string) error {
 	if !c.LoseAgent(hostname) {
 		return fmt.Errorf("no agent %s", hostname)
 	}
 	c.mu.Lock()
 	n := c.nodeByHost(hostname)
 	old, real := n.runner.(*processRunner)
+	stopped := n.stopped
+	n.stopped = true
+	c.mu.Unlock()
+	if !real || stopped {
+		return nil
+	}
+	if err := old.close(false); err != nil {
+		return fmt.Errorf("stop agent %s: %w", hostname, err)
+	}
+	return nil
+}
+
+// StartAgent starts a stopped agent again and brings it back: of a framework that
+// checkpoints it finds the tasks. The agent is registered when it returns.
+func (c *Cluster) StartAgent(hostname string) error {
+	c.mu.Lock()
+	n := c.nodeByHost(hostname)
+	if n == nil || !n.stopped {
+		c.mu.Unlock()
+		return fmt.Errorf("no stopped agent %s", hostname)
+	}
+	_, real := n.runner.(*processRunner)
 	c.mu.Unlock()
 	if real {
-		if err := old.close(false); err != nil {
-			return fmt.Errorf("stop agent %s: %w", hostname, err)
-		}
 		fresh, err := newProcessRunner(n)
 		if err != nil {
 			return fmt.Errorf("start agent %s: %w", hostname, err)
@@ -173,8 +166,19 @@ func (c *Cluster) RestartAgent(hostname string) error {
 			return fmt.Errorf("recover agent %s: %w", hostname, err)
 		}
 	}
+	c.mu.Lock()
+	n.stopped = false
+	c.mu.Unlock()
 	c.ReturnAgent(hostname)
 	return nil
+}
+
+// RestartAgent is StopAgent and StartAgent at once, as a crash and a supervisor are.
+func (c *Cluster) RestartAgent(hostname string) error {
+	if err := c.StopAgent(hostname); err != nil {
+		return err
+	}
+	return c.StartAgent(hostname)
 }
 
 // UnregisterAgent stops an agent as SIGUSR1 does: it says goodbye to the master and
@@ -233,41 +237,4 @@ func (c *Cluster) FinishTask(framework, task string, state mesos.TaskState, mess
 		}
 	}
 	return false
-}
-
-// RestartMaster kills the master process and starts a new one on the same address
-// after down. It returns when the new one serves. Agents come back by themselves;
-// frameworks have to subscribe again.
-func (c *Cluster) RestartMaster(down time.Duration) error {
-	c.mu.Lock()
-	if c.closed || c.m == nil {
-		c.mu.Unlock()
-		return nil
-	}
-	c.m.stop()
-	c.m = nil
-	server := c.server
-	c.mu.Unlock()
-	err := server.Close()
-	c.serving.Wait()
-	if err != nil {
-		return err
-	}
-	time.Sleep(down)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	if err := c.listen(c.addr); err != nil {
-		return err
-	}
-	c.m = newMaster(c)
-	c.m.start()
-	for _, n := range slices.Clone(c.nodes) {
-		c.timers.stop(n.ping)
-		c.timers.after(c.cfg.AgentReregisterBackoff, n.register)
-	}
-	c.serve()
-	return nil
 }

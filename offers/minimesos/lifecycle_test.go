@@ -199,15 +199,6 @@ func TestUpdatesAfterReturn(t *testing.T) {
 func TestFaultsOnRequest(t *testing.T) {
 	c := testCluster(t, 1, func(cfg *Config) { cfg.UpdateRetry = 30 * time.Millisecond })
 	f := newFramework(t, c, "web").subscribe()
-	c.NoLeader()
-	if status, text := f.call(&scheduler.Call{Type: scheduler.Call_REVIVE}); status != 503 || text != "No leader elected" {
-		t.Errorf("no leader: %d %s", status, text)
-	}
-	c.FollowLeader("127.0.0.1:1")
-	if status, _, header := get(t, c, "/master/redirect"); status != 307 || header.Get("Location") != "//127.0.0.1:1" {
-		t.Errorf("follower: %d %v", status, header)
-	}
-	c.FollowLeader("")
 	c.RefuseCalls(1, 503)
 	if status, _ := f.call(&scheduler.Call{Type: scheduler.Call_REVIVE}); status != 503 {
 		t.Errorf("refused call: %d", status)

@@ -33,6 +33,7 @@ type master struct {
 	soon       *timer // an allocation that an event asked for
 	rounds     uint64
 	recovering *timer // until agents of the registry have come back
+	reading    bool   // the registry, see recover
 	absent     map[string]bool
 	watchers   map[*watcher]bool
 	tally      tally
@@ -146,7 +147,7 @@ func newMaster(c *Cluster) *master {
 		watchers: map[*watcher]bool{},
 		tally:    tally{tasks: map[mesos.TaskState]int64{}, calls: map[scheduler.Call_Type]int64{}},
 	}
-	m.info = masterInfo(m.id, c.addr, c.cfg.Domain)
+	m.info = masterInfo(m.id, c.lead.addr, c.cfg.Domain)
 	for id := range c.reg.admitted {
 		m.absent[id] = true
 	}

@@ -42,6 +42,7 @@ type node struct {
 
 	id         string // given by the first master, "" before; a new one after the agent was given up
 	down       bool   // the agent process is gone or cut off
+	stopped    bool   // it is gone, by StopAgent
 	total      bag
 	tasks      map[taskKey]*nodeTask
 	frameworks map[string]*nodeFramework
@@ -89,11 +90,14 @@ func newNode(c *Cluster, cfg AgentConfig, index int) *node {
 	return n
 }
 
-// close ends the agent's own endpoints and its runner.
+// close ends the agent's own endpoints and its runner. What runs of a stopped agent goes on.
 func (n *node) close(killTasks bool) error {
 	var err error
 	if n.server != nil {
 		err = n.server.Close()
+	}
+	if n.stopped {
+		return err
 	}
 	return errors.Join(err, n.runner.close(killTasks))
 }

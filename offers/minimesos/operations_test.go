@@ -127,7 +127,7 @@ func TestOperationFeedback(t *testing.T) {
 func groupOf(f *testFramework, id string, tasks ...mesos.TaskInfo) mesos.Offer_Operation {
 	return mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH_GROUP, LaunchGroup: &mesos.Offer_Operation_LaunchGroup{
 		Executor: mesos.ExecutorInfo{Type: mesos.ExecutorInfo_DEFAULT, ExecutorID: mesos.ExecutorID{Value: id},
-			FrameworkID: &mesos.FrameworkID{Value: f.id}, Resources: []mesos.Resource{scalar("cpus", 0.1), scalar("mem", 32)}},
+			FrameworkID: &mesos.FrameworkID{Value: f.id}, Resources: []mesos.Resource{scalar("cpus", 0.1), scalar("mem", 32), scalar("disk", 10)}},
 		TaskGroup: mesos.TaskGroupInfo{Tasks: tasks}}}
 }
 

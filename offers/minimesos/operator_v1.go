@@ -19,7 +19,7 @@ func (c *Cluster) handleOperator(w http.ResponseWriter, r *http.Request) {
 		unauthorized(w, "mesos-master-readwrite")
 		return
 	}
-	if c.elsewhere(w, r) {
+	if c.notReady(w) {
 		return
 	}
 	call := &operator.Call{}

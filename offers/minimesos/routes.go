@@ -28,7 +28,6 @@ func (c *Cluster) routes() http.Handler {
 		"/maintenance/schedule": c.endpoint(scheduleEndpoint),
 		"/maintenance/status":   c.endpoint(machinesEndpoint),
 		"/teardown":             c.handleTeardown,
-		"/redirect":             c.handleRedirect,
 		"/health":               func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
 		"/files/read":           c.fileHandler(readFile),
 		"/files/browse":         c.fileHandler(browseFiles),
@@ -69,22 +68,6 @@ func scheduleEndpoint(m *master, _ *http.Request) any {
 func machinesEndpoint(m *master, _ *http.Request) any {
 	s := m.viewMachines()
 	return raw(&s)
-}
-
-// handleRedirect points to the leader, even on the leader (recording 33).
-func (c *Cluster) handleRedirect(w http.ResponseWriter, _ *http.Request) {
-	c.mu.Lock()
-	leader := c.faults.leader
-	c.mu.Unlock()
-	switch leader {
-	case "":
-		leader = c.addr
-	case noLeader:
-		writeText(w, http.StatusServiceUnavailable, "No leader elected")
-		return
-	}
-	w.Header().Set("Location", "//"+leader)
-	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 // handleTeardown is POST /master/teardown with the form frameworkId=...

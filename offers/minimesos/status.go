@@ -175,9 +175,14 @@ func (m *master) kill(fw *framework, call *scheduler.Call_Kill) {
 	if !t.agent.connected {
 		return // nobody is told, and nobody remembers
 	}
-	override := call.KillPolicy
-	if t.executor == "" {
-		override = nil // the command executor ignores it (recording 13)
+	t.agent.node.runner.kill(fw.id, t.id, m.c.obeyed(call.KillPolicy, t.executor != ""))
+}
+
+// obeyed is the kill policy of a call, or nil for an executor that ignores it: the old
+// command executor (recordings 13 and 27).
+func (c *Cluster) obeyed(policy *mesos.KillPolicy, executor bool) *mesos.KillPolicy {
+	if executor || c.cfg.HTTPCommandExecutor {
+		return policy
 	}
-	t.agent.node.runner.kill(fw.id, t.id, override)
+	return nil
 }

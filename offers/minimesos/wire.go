@@ -116,7 +116,7 @@ func (c *Cluster) handleScheduler(w http.ResponseWriter, r *http.Request) {
 		unauthorized(w, "mesos-master-scheduler")
 		return
 	}
-	if c.elsewhere(w, r) {
+	if c.notReady(w) {
 		return
 	}
 	if a, refused := c.refuse(); refused {
