@@ -300,16 +300,3 @@ func TestMaintenance(t *testing.T) {
 		}
 	})
 }
-
-// TestAgentProcesses lists what needs a hand on an agent process or its network.
-func TestAgentProcesses(t *testing.T) {
-	const why = "an agent has to be cut off or ended"
-	for _, c := range []struct{ name, recording string }{
-		{"agent restarts, checkpoint false: TASK_LOST, AGENT_DISCONNECTED", "25"},
-		{"agent restarts, checkpoint true: nothing but RESCIND", "25"},
-		{"update of a task that ended meanwhile may come twice", "25"},
-		{"gone agent cannot register again", "26"},
-	} {
-		t.Run(c.name, func(t *testing.T) { needsHand(t, c.recording, why) })
-	}
-}

@@ -212,9 +212,18 @@ func encode(v any) string {
 // call posts a scheduler call as JSON.
 func (m *master) call(call obj, stream string) reply {
 	m.t.Helper()
+	return m.callAs("", call, stream)
+}
+
+// callAs is call with credentials.
+func (m *master) callAs(auth string, call obj, stream string) reply {
+	m.t.Helper()
 	h := map[string]string{"Content-Type": typeJSON, "Accept": typeJSON}
 	if stream != "" {
 		h[streamHeader] = stream
+	}
+	if auth != "" {
+		h["Authorization"] = auth
 	}
 	return m.request(http.MethodPost, schedulerPath, h, encode(call))
 }
@@ -274,7 +283,8 @@ func frameworkInfo(changes obj) obj {
 type framework struct {
 	m       *master
 	info    obj
-	extra   obj // beside framework_info in SUBSCRIBE
+	extra   obj    // beside framework_info in SUBSCRIBE
+	auth    string // Authorization of all its requests
 	id      string
 	header  http.Header // of the answer to SUBSCRIBE
 	autoAck bool
@@ -308,7 +318,7 @@ func (f *framework) subscribe() *framework {
 	if first {
 		f.m.t.Cleanup(func() {
 			if f.m.proc != nil || realURL != "" {
-				f.m.call(obj{"type": "TEARDOWN", "framework_id": obj{"value": f.id}}, f.streamID())
+				f.m.callAs(f.auth, obj{"type": "TEARDOWN", "framework_id": obj{"value": f.id}}, f.streamID())
 			}
 			f.close()
 		})
@@ -342,6 +352,9 @@ func (f *framework) open(accept string) {
 	req.Header.Set("Content-Type", typeJSON)
 	if accept != "" {
 		req.Header.Set("Accept", accept)
+	}
+	if f.auth != "" {
+		req.Header.Set("Authorization", f.auth)
 	}
 	transport := &http.Transport{} // closing it closes the connection for certain
 	resp, err := transport.RoundTrip(req)
@@ -450,6 +463,9 @@ func (f *framework) post(stream string, call obj) {
 		return
 	}
 	req.Header = http.Header{"Content-Type": {typeJSON}, "Accept": {typeJSON}, streamHeader: {stream}}
+	if f.auth != "" {
+		req.Header.Set("Authorization", f.auth)
+	}
 	if resp, err := http.DefaultClient.Do(req); err == nil {
 		resp.Body.Close()
 	}
@@ -559,7 +575,7 @@ func (f *framework) send(kind string, body obj) reply {
 	if body != nil {
 		call[strings.ToLower(kind)] = body
 	}
-	return f.m.call(call, f.streamID())
+	return f.m.callAs(f.auth, call, f.streamID())
 }
 
 // must is send for calls that the master takes.

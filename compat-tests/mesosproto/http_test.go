@@ -294,12 +294,3 @@ func TestRedirect(t *testing.T) {
 		})
 	}
 }
-
-// TestNotOverHTTP lists facts that need a cluster set up for them.
-func TestNotOverHTTP(t *testing.T) {
-	for _, c := range []struct{ name, recording, why string }{
-		{"recovering master is 503", "none (source)", "the registry has to be slow"},
-	} {
-		t.Run(c.name, func(t *testing.T) { needsHand(t, c.recording, c.why) })
-	}
-}

@@ -129,7 +129,10 @@ func (m *master) awaitTasks() {
 
 // processes finds what runs for the miniature beside itself: tasks work below its
 // directory, what watches them has it among its arguments.
-func (m *master) processes() []int {
+func (m *master) processes() []int { return m.processesWith("") }
+
+// processesWith finds those that have a text among their arguments.
+func (m *master) processesWith(text string) []int {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		panic(err) // the pattern is constant
@@ -142,7 +145,7 @@ func (m *master) processes() []int {
 		}
 		cwd, _ := os.Readlink(p + "/cwd")      // empty for one of another user, or gone
 		args, _ := os.ReadFile(p + "/cmdline") // likewise
-		if strings.HasPrefix(cwd, m.dir+"/") || strings.Contains(string(args), m.dir+"/") {
+		if (strings.HasPrefix(cwd, m.dir+"/") || strings.Contains(string(args), m.dir+"/")) && strings.Contains(string(args), text) {
 			out = append(out, pid)
 		}
 	}
@@ -212,10 +215,4 @@ func onlyMiniature(t *testing.T, recording, why string) {
 	if realURL != "" {
 		t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
 	}
-}
-
-// needsHand skips a fact for which the API of Mesos has no call.
-func needsHand(t *testing.T, recording, why string) {
-	t.Helper()
-	t.Skipf("%s, not possible over HTTP; recording %s has it", why, recording)
 }

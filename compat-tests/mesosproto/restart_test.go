@@ -96,8 +96,50 @@ func TestMasterRestart(t *testing.T) {
 		g.must(t, "KILL", question("m1", ""))
 		g.course(t, "m1", killing, ended("TASK_KILLED", terminated))
 	})
-	t.Run("silence about tasks of agents not yet back", func(t *testing.T) {
-		needsHand(t, "29", "the agents have to stay away longer than the master")
+}
+
+// TestMasterRestartAgentsAway: until the agents are back, nothing is said of their
+// tasks (REC 29).
+func TestMasterRestartAgentsAway(t *testing.T) {
+	m := newMaster(t)
+	onlyMiniature(t, "29", "the agents have to stay away longer than the master")
+	f := m.framework(nil).subscribe()
+	all := f.offers(t, agentCount)
+	o := all[0]
+	f.run(t, "m1", o)
+	for _, x := range all {
+		m.fault(t, "lose_agent", "host", x.Hostname)
+	}
+	m.fault(t, "kill_master", "", "")
+	m.fault(t, "start_master", "", "")
+	if err := f.awaitEnd(t, patience); err == nil {
+		t.Error("clean end of the stream of a killed master")
+	}
+	f.subscribe()
+	for _, kind := range []string{"RECONCILE", "KILL"} {
+		t.Run(kind+": silence with and without agent id, an agent never seen is known to be none", func(t *testing.T) {
+			for _, id := range []string{"m1", "nosuch"} {
+				f.ask(t, kind, id, "")
+				f.ask(t, kind, id, o.AgentID)
+			}
+			f.ask(t, kind, "ghost", "nosuch")
+			f.course(t, "ghost", reconciled("TASK_UNKNOWN", "Task is unknown")) // answered behind the others
+			f.never(t, "UPDATE", 0, func(e *event) bool { return e.Type == "UPDATE" })
+		})
+	}
+	m.fault(t, "return_agent", "host", o.Hostname)
+	f.offerOf(t, o.AgentID)
+	t.Run("an agent that is back has told its tasks", func(t *testing.T) {
+		f.ask(t, "RECONCILE", "m1", "")
+		f.course(t, "m1", reconciled("TASK_RUNNING", "Latest task state"))
+		f.ask(t, "RECONCILE", "nosuch", o.AgentID)
+		f.course(t, "nosuch", reconciled("TASK_GONE", "Task is unknown to the agent"))
+	})
+	t.Run("one of another agent is not talked of as long as that is away", func(t *testing.T) {
+		f.ask(t, "RECONCILE", "nosuch", "")
+		f.ask(t, "RECONCILE", "ghost", "nosuch")
+		f.course(t, "ghost", reconciled("TASK_UNKNOWN", "Task is unknown"))
+		f.never(t, "UPDATE", 0, func(e *event) bool { return e.Type == "UPDATE" })
 	})
 }
 

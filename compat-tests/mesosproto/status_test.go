@@ -2,8 +2,10 @@ package mesosproto
 
 import (
 	"encoding/base64"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -268,9 +270,80 @@ func TestKill(t *testing.T) {
 			call("KILL", question("early", "")))
 		f.course(t, "early", fromAgent("TASK_KILLED", "REASON_TASK_KILLED_DURING_LAUNCH", "Killed before delivery to the executor"))
 	})
-	t.Run("HTTP command executor obeys the policy of KILL", func(t *testing.T) {
-		needsHand(t, "13b", "agents with --http_command_executor are needed")
+}
+
+// TestKillOfHTTPCommandExecutor: it obeys the policy of a KILL and of a drain, and a
+// second, shorter one (REC 13b, 27).
+func TestKillOfHTTPCommandExecutor(t *testing.T) {
+	m := newMasterWith(t, agentResources, agentAttributes, "--http_command_executor")
+	onlyMiniature(t, "13b", "agents with --http_command_executor are needed")
+	f := m.framework(nil).subscribe()
+	all := f.offers(t, agentCount)
+	o, p := all[0], all[1]
+	policy := func(s int64) obj { return obj{"kill_policy": obj{"grace_period": obj{"nanoseconds": s * 1e9}}} }
+	const stubborn = `trap "" TERM; echo x > trapped; while true; do sleep 0.1; done`
+	f.accept(t, []offer{o}, launch(task("h1", o, stubborn), task("h2", o, stubborn, policy(1)), task("h3", o, stubborn, policy(30)), task("h4", o, stubborn, policy(30))))
+	f.accept(t, []offer{p}, launch(task("d1", p, stubborn, policy(30))))
+	for _, id := range []string{"h1", "h2", "h3", "h4", "d1"} {
+		f.course(t, id, starting, running)
+	}
+	eventually(t, "traps of all tasks", patience, func() bool { return m.sandboxFiles("trapped") == 5 })
+	start := time.Now()
+	kill := func(id string, more obj) {
+		t.Helper()
+		q := question(id, "")
+		for k, v := range more {
+			q[k] = v
+		}
+		f.must(t, "KILL", q)
+	}
+	kill("h1", nil)
+	kill("h2", nil)
+	kill("h3", policy(1))
+	kill("h4", nil)
+	kill("h4", policy(2))
+	m.accepted(t, "DRAIN_AGENT", obj{"agent_id": obj{"value": p.AgentID}, "max_grace_period": obj{"seconds": 1}})
+	bySignal := ended("TASK_KILLED", "Command terminated with signal Killed")
+	for _, c := range []struct {
+		name, id string
+		after    time.Duration
+	}{
+		{"policy of the task", "h2", time.Second},
+		{"policy of KILL before that of the task", "h3", time.Second},
+		{"second, shorter policy", "h4", 2 * time.Second},
+		{"default", "h1", 3 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f.course(t, c.id, killing, bySignal)
+			if took := time.Since(start); took < c.after-100*time.Millisecond || took > 25*time.Second {
+				t.Errorf("SIGKILL after %s, want %s", took, c.after)
+			}
+		})
+	}
+	t.Run("grace period of a drain before that of the task", func(t *testing.T) {
+		draining := func(state, message string) want {
+			return want{state, "SOURCE_EXECUTOR", "REASON_AGENT_DRAINING", message, true}
+		}
+		f.course(t, "d1", draining("TASK_KILLING", ""), draining("TASK_KILLED", "Command terminated with signal Killed"))
+		if took := time.Since(start); took > 25*time.Second {
+			t.Errorf("SIGKILL after %s", took)
+		}
 	})
+}
+
+// sandboxFiles counts the files of a name in all sandboxes of the miniature.
+func (m *master) sandboxFiles(name string) int {
+	n := 0
+	err := filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == name && !d.IsDir() {
+			n++
+		}
+		return nil // what goes away meanwhile does not count
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return n
 }
 
 // TestKillWithoutCapabilities: no TASK_KILLING, and TASK_LOST for the unknown (REC 14).
