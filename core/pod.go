@@ -76,7 +76,7 @@ type Endpoint struct {
 	Name          string            `json:"name"`
 	ContainerPort *int              `json:"containerPort,omitempty"`
 	HostPort      *int              `json:"hostPort,omitempty"` // 0: any port of the offer
-	Protocol      []string          `json:"protocol,omitempty"` // tcp, udp
+	Protocol      []string          `json:"protocol,omitempty"` // tcp, udp, or any word for discovery
 	Labels        map[string]string `json:"labels,omitempty"`
 	NetworkNames  []string          `json:"networkNames,omitempty"`
 }

@@ -248,11 +248,11 @@ func TestResidentChanges(t *testing.T) {
 	const stored = `{"id":"/g/db","cmd":"run","role":"dev","portDefinitions":[{"port":9000}],"requirePorts":true,` + persistentVolume + `}`
 	for _, x := range []struct{ update, path, text string }{
 		{`{"instances":3,"cmd":"other"}`, "", ""},
-		{`{"container":{"type":"MESOS","volumes":[{"containerPath":"data","mode":"RW","persistent":{"size":11}}]}}`, "/", textFixedVolumes},
-		{`{"container":{"type":"MESOS"}}`, "/", textFixedVolumes},
-		{`{"cpus":2}`, "/", textFixedResources}, {`{"mem":2}`, "/", textFixedResources}, {`{"disk":2}`, "/", textFixedResources},
-		{`{"requirePorts":false}`, "/", textFixedResources},
-		{`{"portDefinitions":[{"port":9001}]}`, "/", textFixedPorts},
+		{`{"container":{"type":"MESOS","volumes":[{"containerPath":"data","mode":"RW","persistent":{"size":11}}]}}`, "/app(0)", textFixedVolumes},
+		{`{"container":{"type":"MESOS"}}`, "/app(0)", textFixedVolumes},
+		{`{"cpus":2}`, "/app(0)/cpus", textFixedResources}, {`{"mem":2}`, "/app(0)/mem", textFixedResources}, {`{"disk":2}`, "/app(0)/disk", textFixedResources},
+		{`{"requirePorts":false}`, "/app(0)/requirePorts", textFixedResources},
+		{`{"portDefinitions":[{"port":9001}]}`, "/app(0)", textFixedPorts},
 		{`{"role":"g"}`, "/role", fmt.Sprintf(textFixedRole, "dev", "g")},
 	} {
 		c := &Config{MesosRole: "dev"}

@@ -1,13 +1,10 @@
 package wire
 
 import (
-	"slices"
 	"strings"
 
 	"stadion/core"
 )
-
-var endpointProtocols = []string{"tcp", "udp"}
 
 // podDraft is what a body says about a pod: the pod with its defaults, and what normalisation must know beyond.
 type podDraft struct {
@@ -128,14 +125,12 @@ func discardCheck(o object) {
 	}
 }
 
+// readEndpoint reads an endpoint. Its protocols may be any words, as in Marathon, whose own examples say http.
 func readEndpoint(o object) core.Endpoint {
 	e := core.Endpoint{Name: o.requiredText("name"), ContainerPort: o.optInteger("containerPort"), HostPort: o.optInteger("hostPort"),
 		Protocol: nonEmpty(o.texts("protocol")), Labels: omitEmpty(o.textMap("labels")), NetworkNames: nonEmpty(o.texts("networkNames"))}
-	for i, p := range e.Protocol {
-		p = strings.ToLower(p)
-		if e.Protocol[i] = p; !slices.Contains(endpointProtocols, p) && p != "" {
-			o.r.schema.add(o.path.field("protocol").at(i).String(), errEnum)
-		}
+	if l, ok := o.m["protocol"].([]any); ok && len(l) == 0 {
+		o.fail("protocol", errMinLength)
 	}
 	return e
 }

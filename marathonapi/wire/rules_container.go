@@ -180,17 +180,19 @@ func checkPersistent(p *core.PersistentVolume, at string, v *violations) {
 	if p.Size <= 0 {
 		v.add(at+"/size", fmt.Sprintf("got %d, expected more than 0", p.Size))
 	}
-	if p.Type == "root" && len(p.Constraints) > 0 {
-		v.add(at+"/constraints", "Constraints on root volumes are not supported")
-	}
-	if p.MaxSize == nil {
-		return
-	}
-	if p.Type != "mount" {
-		v.add(at, "Only mount volumes can have maxSize")
-	}
-	if *p.MaxSize <= p.Size {
+	checkDisk(p, at, v)
+	if p.MaxSize != nil && *p.MaxSize <= p.Size {
 		v.add(at, "Max size must be larger than size")
+	}
+}
+
+// checkDisk checks what a type of disk allows.
+func checkDisk(p *core.PersistentVolume, at string, v *violations) {
+	if p.Type == "root" && len(p.Constraints) > 0 {
+		v.add(at, "Constraints on root volumes are not supported")
+	}
+	if p.Type != "mount" && p.MaxSize != nil {
+		v.add(at, "Only mount volumes can have maxSize")
 	}
 }
 

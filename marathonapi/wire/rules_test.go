@@ -57,7 +57,7 @@ func TestRuleTexts(t *testing.T) {
 		{app(`"container":{"type":"MESOS","volumes":[{"containerPath":"/data","mode":"RW","persistent":{"size":10}}]}`), "/container/volumes(0)/containerPath", `value must not contain "/"`},
 		{app(`"container":{"type":"MESOS","volumes":[{"containerPath":"..","mode":"RW","persistent":{"size":10}}]}`), "/container/volumes(0)/containerPath", "can not be one of (.,..)"},
 		{app(`"container":{"type":"MESOS","volumes":[{"containerPath":"d","mode":"RW","persistent":{"size":10,"constraints":[["path","LIKE","x"]]}}]}`),
-			"/container/volumes(0)/persistent/constraints", "Constraints on root volumes are not supported"},
+			"/container/volumes(0)/persistent", "Constraints on root volumes are not supported"},
 		{app(`"container":{"type":"MESOS","volumes":[{"containerPath":"d","mode":"RW","persistent":{"size":10,"type":"mount","constraints":[["path"]]}}]}`),
 			"/container/volumes(0)/persistent/constraints(0)", "Unsupported constraint path"},
 		{app(`"container":{"type":"MESOS","volumes":[{"containerPath":"d","mode":"RW","persistent":{"size":10,"maxSize":20}}]}`), "/container/volumes(0)/persistent", "Only mount volumes can have maxSize"},

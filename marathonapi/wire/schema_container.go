@@ -203,6 +203,12 @@ func readPersistent(o object) *core.PersistentVolume {
 			p.Constraints = append(p.Constraints, con)
 		}
 	}
+	// A profile makes the type mount, but Marathon's rules look at what was written.
+	if !o.has("type") && p.ProfileName != nil {
+		written := *p
+		written.Type = "root"
+		checkDisk(&written, o.path.String(), &o.r.late)
+	}
 	return p
 }
 

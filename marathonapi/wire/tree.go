@@ -26,8 +26,11 @@ func (c *Config) ValidateTree(tree core.Tree, ch core.Change) error {
 		if !single {
 			prefix = "/apps/" + string(s.SpecID())
 		}
-		checkResidentChange(tree, s, ch.Force || ch.Rollback, prefix, &v)
+		if !ch.Force && !ch.Rollback {
+			checkResidentRole(tree, s, prefix, &v)
+		}
 	}
+	checkResidentChanges(tree, ch, &v)
 	return v.err(msgNotValid)
 }
 

@@ -21,24 +21,35 @@ const (
 		"In order to continue, retry your request with ?force=true"
 )
 
-// checkResidentChange compares a spec that has persistent volumes with its successor (http-api.md 4.12, 7.6).
-func checkResidentChange(tree core.Tree, next core.RunSpec, force bool, prefix string, v *violations) {
+// checkResidentChanges compares specs that have or had persistent volumes with what they become (http-api.md 4.12,
+// 7.6). As in Marathon the paths count the apps and the pods of the change: "/app(0)/cpus".
+func checkResidentChanges(tree core.Tree, ch core.Change, v *violations) {
+	apps, pods := 0, 0
+	for _, next := range ch.Put {
+		kind, n := "/app", &apps
+		if next.IsPod() {
+			kind, n = "/pod", &pods
+		}
+		at := fmt.Sprintf("%s(%d)", kind, *n)
+		*n++
+		old, ok := tree.Spec(next.SpecID())
+		if !ok || old.IsPod() != next.IsPod() || !old.Resident() && !next.Resident() {
+			continue
+		}
+		switch old := old.(type) {
+		case *core.App:
+			residentApp(old, next.(*core.App), at, v)
+		case *core.Pod:
+			residentPod(old, next.(*core.Pod), at, v)
+		}
+	}
+}
+
+// checkResidentRole refuses another role for reservations that exist, unless it is forced.
+func checkResidentRole(tree core.Tree, next core.RunSpec, at string, v *violations) {
 	old, ok := tree.Spec(next.SpecID())
-	if !ok || !old.Resident() || old.IsPod() != next.IsPod() {
-		return
-	}
-	whole := prefix
-	if whole == "" {
-		whole = "/"
-	}
-	switch old := old.(type) {
-	case *core.App:
-		residentApp(old, next.(*core.App), whole, v)
-	case *core.Pod:
-		residentPod(old, next.(*core.Pod), whole, v)
-	}
-	if old.SpecRole() != next.SpecRole() && !force {
-		v.add(prefix+"/role", fmt.Sprintf(textFixedRole, old.SpecRole(), next.SpecRole()))
+	if ok && old.Resident() && old.IsPod() == next.IsPod() && old.SpecRole() != next.SpecRole() {
+		v.add(at+"/role", fmt.Sprintf(textFixedRole, old.SpecRole(), next.SpecRole()))
 	}
 }
 
@@ -46,8 +57,14 @@ func residentApp(old, next *core.App, at string, v *violations) {
 	if !maps.Equal(appVolumes(old), appVolumes(next)) {
 		v.add(at, textFixedVolumes)
 	}
-	if old.CPUs != next.CPUs || old.Mem != next.Mem || old.Disk != next.Disk || old.GPUs != next.GPUs || old.RequirePorts != next.RequirePorts {
-		v.add(at, textFixedResources)
+	for _, r := range []struct {
+		name    string
+		changed bool
+	}{{"cpus", old.CPUs != next.CPUs}, {"mem", old.Mem != next.Mem}, {"disk", old.Disk != next.Disk}, {"gpus", old.GPUs != next.GPUs},
+		{"requirePorts", old.RequirePorts != next.RequirePorts}} {
+		if r.changed {
+			v.add(at+"/"+r.name, textFixedResources)
+		}
 	}
 	if !slices.Equal(appHostPorts(old), appHostPorts(next)) {
 		v.add(at, textFixedPorts)
