@@ -51,6 +51,9 @@ type SpecView struct {
 	ConstraintKills func(live []*core.Instance, n int) []core.InstanceID
 	// Hold is the number of new instances after which a canary waits for promotion; 0 for none (extension).
 	Hold int
+	// Now is the moment of the question. With it an upgrade tells instances that have proven themselves from those
+	// that have only just begun to run (see trust); zero stands for long after all that ever happened.
+	Now core.Timestamp
 }
 
 // Decision is what an action needs now.
@@ -58,6 +61,7 @@ type Decision struct {
 	Start   int               // instances of Target to schedule
 	Stop    []core.InstanceID // instances to stop, in order
 	Done    bool
-	Waiting Waiting // what it waits for when nothing is to be done
-	Missing int     // how many instances that concerns: wait for an offer, are not healthy, are not dead yet …
+	Waiting Waiting        // what it waits for when nothing is to be done
+	Missing int            // how many instances that concerns: wait for an offer, are not healthy, are not dead yet …
+	Again   core.Timestamp // when the answer will be another one though nothing has happened; 0 for never
 }

@@ -19,6 +19,7 @@ type cluster struct {
 	hold     int
 	seq      int
 	now      core.Timestamp
+	timed    bool // instances have to prove themselves: Next is told the time
 	// born is what a new instance is once it runs.
 	bornSick, bornUnready bool
 }
@@ -68,6 +69,9 @@ func (c *cluster) view() *SpecView {
 	v := &SpecView{Target: c.target, Instances: slices.Clone(c.insts), Hold: c.hold,
 		Healthy: func(i *core.Instance) bool { return i.Condition == core.Running && !c.sick[i.ID] },
 		Ready:   func(i *core.Instance) bool { return !c.unready[i.ID] }}
+	if c.timed {
+		v.Now = c.now
+	}
 	if len(c.sentence) > 0 {
 		v.Sentenced = func(id core.InstanceID) bool { return c.sentence[id] }
 	}

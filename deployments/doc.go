@@ -28,6 +28,7 @@ Next and ScaleCheck count in one pass and sort nothing unless something has to b
   - Only an instance that runs now, is healthy and ready counts as done; anything on its way counts as started (D-04).
   - What was told to stop occupies its agent until it has ended or is out of reach, and starts wait for that room.
   - Whoever is to be stopped is chosen by the one kill order, here and in the scale check (D-08, D-09): KillOrder.
+  - Where no check tells of a version, an upgrade relies on it only once its first instance has run for a while: trust.
   - A scaling answers for the instances of its own version, a rolling upgrade for all; see nextScale and nextRestart.
 
 Kinds of promises the tests keep: an own kill never leaves fewer healthy instances than the minimum, but for the dip of

@@ -64,6 +64,7 @@ type progress struct {
 	waiting   int // for an offer
 	unhealthy int // launched and not healthy
 	unready   int // healthy and not ready
+	unproven  int // running, but not for long enough to be relied on
 	stopping  int // told to stop, may still occupy their agents
 }
 
@@ -91,6 +92,8 @@ func (p *progress) explain(d *Decision) {
 		d.Waiting, d.Missing = ForHealth, p.unhealthy
 	case p.unready > 0:
 		d.Waiting, d.Missing = ForReadiness, p.unready
+	case p.unproven > 0:
+		d.Waiting, d.Missing = ForHealth, p.unproven
 	default:
 		d.Waiting, d.Missing = ForKill, p.stopping
 	}

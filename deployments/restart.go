@@ -24,18 +24,17 @@ import (
 //     UnreachableInactive): replacing it before would go over capacity when it returns, and give a resident spec with
 //     a lost agent a second volume (R5, D-48).
 //   - Once as many new ones as wanted are healthy and ready, no old one is needed and all of them may go at once.
+//   - A new instance counts against old ones only once it can be relied on: see trust.
 //   - With Hold, no more than Hold new ones are started and no more than Hold old ones are replaced, until the
 //     caller drops Hold.
 func nextRestart(v *SpecView) Decision {
 	r := surveyRestart(v)
-	var d Decision
-	d.Stop = r.free
+	d := Decision{Stop: r.free, Again: r.trust.again}
 	kill := r.mayKill()
 	d.Start = r.mayStart()
 	held := r.hold > 0 && r.fresh >= r.hold
 	if r.done() && len(d.Stop) == 0 {
-		d.Done = true
-		return d
+		return Decision{Done: true}
 	}
 	surplus := max(0, r.fresh-r.n)
 	if kill == 0 && d.Start == 0 && surplus == 0 && len(d.Stop) == 0 && !held && r.stuck() {
@@ -51,7 +50,7 @@ func nextRestart(v *SpecView) Decision {
 	if d.Start > 0 || len(d.Stop) > 0 {
 		return d
 	}
-	if held && r.good == r.fresh && r.stopping == 0 {
+	if held && r.trusted == r.fresh && r.stopping == 0 {
 		d.Waiting, d.Missing = ForPromotion, r.n-r.fresh
 		return d
 	}
@@ -69,6 +68,8 @@ type survey struct {
 	oldUnhealthy int
 	fresh        int // new ones with goal Running
 	good         int // new ones that are healthy and ready
+	trusted      int // … and can be relied on when old ones are to go
+	trust        trust
 	stopping     int // old and new ones told to stop, not dead yet
 	stoppingSick int // old ones among them that were not healthy
 	free         []core.InstanceID
@@ -86,9 +87,12 @@ func surveyRestart(v *SpecView) *survey {
 	if v.Hold > 0 && v.Hold < n {
 		r.hold = v.Hold
 	}
+	r.trust.begin(v)
 	for _, i := range v.Instances {
 		r.count(v, i)
 	}
+	r.trusted = r.trust.count(r.good)
+	r.progress.unproven = r.good - r.trusted
 	r.progress.stopping = r.stopping
 	return r
 }
@@ -111,9 +115,11 @@ func (r *survey) count(v *SpecView, i *core.Instance) {
 			return
 		}
 		r.fresh++
-		if r.progress.note(v, i) {
+		good := r.progress.note(v, i)
+		if good {
 			r.good++
 		}
+		r.trust.note(i, good)
 	case !i.Condition.Active() || i.Condition == core.Unreachable:
 		r.free = append(r.free, i.ID)
 	default:
@@ -134,8 +140,8 @@ func wasHealthy(v *SpecView, i *core.Instance) bool {
 
 // mayKill is the number of old instances that may be told to stop now (D-07).
 func (r *survey) mayKill() int {
-	kill := r.oldHealthy + r.good - r.minHealthy - r.stoppingSick
-	if r.good >= r.n {
+	kill := r.oldHealthy + r.trusted - r.minHealthy - r.stoppingSick
+	if r.trusted >= r.n {
 		kill = r.old
 	}
 	if r.hold > 0 {
@@ -158,7 +164,7 @@ func (r *survey) done() bool {
 }
 
 // stuck: nothing is under way that could make room or release an old instance.
-func (r *survey) stuck() bool { return r.stopping == 0 && r.good == r.fresh }
+func (r *survey) stuck() bool { return r.stopping == 0 && r.trusted == r.fresh }
 
 // pick appends the old victims and then the superfluous new ones to out, both by the kill order.
 func (r *survey) pick(v *SpecView, kill, surplus int, out []core.InstanceID) []core.InstanceID {

@@ -388,3 +388,107 @@ func TestHold(t *testing.T) {
 		}
 	}
 }
+
+// Without any check, running is all that is known of a version. One that crashes at once may not take the old one with
+// it: the first has to run for backoffSeconds before any counts, and one that was launched again for ten times as long (R7).
+func TestTrust(t *testing.T) {
+	at := func(k *cluster, now core.Timestamp) Decision {
+		v := k.view()
+		v.Now = now
+		return Next(core.Action{Kind: core.ActionRestart}, v)
+	}
+	fresh := func(old, n int) *cluster { // n new ones that begin to run at 2000
+		k := newCluster(upgrade(4, 1, 1))
+		k.target.(*core.App).BackoffSeconds = 1
+		k.addMany(old, 1, core.Running)
+		for range n {
+			k.add(2, core.Running).ActiveSince = 2000
+		}
+		return k
+	}
+	stops := func(t *testing.T, d Decision, want int) {
+		t.Helper()
+		if len(d.Stop) != want || d.Done {
+			t.Errorf("%+v, want %d stopped", d, want)
+		}
+	}
+	t.Run("none counts before the first has run for backoffSeconds, then all that run", func(t *testing.T) {
+		k := fresh(4, 1)
+		k.add(2, core.Running).ActiveSince = 2999
+		k.addMany(2, 2, core.Staging)
+		d := at(k, 2999)
+		stops(t, d, 0)
+		if d.Again != 3000 || d.Waiting != ForHealth || d.Missing != 2 {
+			t.Errorf("%+v", d)
+		}
+		stops(t, at(k, 3000), 2)
+	})
+	t.Run("what a check tells is enough", func(t *testing.T) {
+		k := fresh(4, 1)
+		k.addMany(3, 2, core.Staging)
+		k.target.(*core.App).HealthChecks = []core.HealthCheck{{}}
+		stops(t, at(k, 2001), 1)
+		k.target.(*core.App).HealthChecks, k.target.(*core.App).ReadinessChecks = nil, []core.ReadinessCheck{{}}
+		stops(t, at(k, 2001), 1)
+	})
+	t.Run("backoffSeconds 0 is Marathon's behaviour, long ones are cut", func(t *testing.T) {
+		k := fresh(4, 1)
+		k.addMany(3, 2, core.Staging)
+		k.target.(*core.App).BackoffSeconds = 0
+		stops(t, at(k, 2000), 1)
+		k.target.(*core.App).BackoffSeconds = 3600
+		if d := at(k, 2000); d.Again != 2000+longestProof {
+			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("one launched again has to run ten times as long, the others do not wait for it", func(t *testing.T) {
+		k := fresh(4, 2)
+		k.insts[4].Incarnation = 2
+		k.insts[4].ActiveSince = 2500
+		k.addMany(2, 2, core.Staging)
+		stops(t, at(k, 3000), 1)
+		stops(t, at(k, 12499), 1)
+		stops(t, at(k, 12500), 2)
+	})
+	t.Run("once as many fail as run well each has to prove itself", func(t *testing.T) {
+		k := fresh(4, 2)
+		k.insts[5].ActiveSince = 2900
+		k.add(2, core.Failed)
+		k.add(2, core.Staging)
+		d := at(k, 3000)
+		stops(t, d, 1)
+		if d.Again != 3900 {
+			t.Errorf("%+v", d)
+		}
+		stops(t, at(k, 3900), 2)
+	})
+	t.Run("resident ones are launched again by every upgrade", func(t *testing.T) {
+		k := newCluster(persistent(upgrade(2, 0.5, 0)))
+		k.target.(*core.App).BackoffSeconds = 1
+		k.add(1, core.Running)
+		i := k.add(2, core.Running)
+		i.ActiveSince, i.Incarnation = 2000, 7
+		stops(t, at(k, 3000), 1)
+	})
+	t.Run("a canary is to be judged only once it has proven itself", func(t *testing.T) {
+		k := fresh(3, 1)
+		k.hold = 1
+		if d := at(k, 2500); d.Waiting != ForHealth || d.Again != 3000 {
+			t.Errorf("%+v", d)
+		}
+		if d := at(k, 3000); d.Waiting != ForPromotion {
+			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("another clock's future is not waited for", func(t *testing.T) {
+		k := fresh(4, 1)
+		k.addMany(3, 2, core.Staging)
+		stops(t, at(k, 1), 1)
+	})
+	t.Run("the end of an upgrade is as it was: all run, no old one is there", func(t *testing.T) {
+		k := fresh(0, 4)
+		if d := at(k, 2000); !d.Done {
+			t.Errorf("%+v", d)
+		}
+	})
+}

@@ -33,6 +33,9 @@ func newWorld(t *rapid.T) *world {
 		spec.KillSelection = core.OldestFirst
 	}
 	w := &world{cluster: newCluster(spec), t: t, kind: core.ActionRestart}
+	if w.timed = rapid.Bool().Draw(t, "to prove"); w.timed {
+		spec.BackoffSeconds = 1
+	}
 	for range rapid.IntRange(0, 10).Draw(t, "before") {
 		i := w.add(core.Timestamp(rapid.IntRange(1, 2).Draw(t, "version")), rapid.SampledFrom([]core.Condition{core.Scheduled, core.Provisioned, core.Staging,
 			core.Running, core.Running, core.Running, core.Running, core.Failed, core.Unreachable, core.Killing}).Draw(t, "condition"))
@@ -159,8 +162,10 @@ func (w *world) judgeScale(d Decision) {
 // judgeWaiting: what is waited for must exist, or nobody would ever end the wait (R9, I11).
 func (w *world) judgeWaiting(d Decision) {
 	is := map[Waiting]func(*core.Instance) bool{
-		ForOffers:    func(i *core.Instance) bool { return i.Scheduled() },
-		ForHealth:    func(i *core.Instance) bool { return counts(i) && (i.Condition != core.Running || w.sick[i.ID]) },
+		ForOffers: func(i *core.Instance) bool { return i.Scheduled() },
+		ForHealth: func(i *core.Instance) bool {
+			return counts(i) && (i.Condition != core.Running || w.sick[i.ID] || w.timed && w.now < i.ActiveSince+onceFailed*1000)
+		},
 		ForReadiness: func(i *core.Instance) bool { return counts(i) && w.unready[i.ID] },
 		ForKill:      dying,
 		ForPromotion: func(*core.Instance) bool { return w.hold > 0 },
@@ -173,13 +178,16 @@ func (w *world) judgeWaiting(d Decision) {
 // event is one random thing that happens.
 func (w *world) event() {
 	what := rapid.SampledFrom([]string{"launch", "launch", "progress", "progress", "progress", "fail", "flip", "ready", "die", "die", "lose",
-		"return", "give up", "kill", "wipe", "crash", "override", "hold"}).Draw(w.t, "event")
+		"return", "give up", "kill", "wipe", "crash", "override", "hold", "time"}).Draw(w.t, "event")
 	switch what {
 	case "crash":
 		w.insts = slices.DeleteFunc(w.insts, func(i *core.Instance) bool { return !i.Durable() })
 		return
 	case "override":
 		w.override()
+		return
+	case "time":
+		w.now += core.Timestamp(rapid.SampledFrom([]int{300, 1000, 20_000}).Draw(w.t, "ms"))
 		return
 	case "hold":
 		w.hold = rapid.IntRange(0, 3).Draw(w.t, "hold")
@@ -247,6 +255,7 @@ func (w *world) heal() {
 		}
 		clear(w.sick)
 		clear(w.unready)
+		w.now += onceFailed * 1000
 		for range 100 {
 			d := w.decide()
 			if d.Done {
@@ -288,6 +297,47 @@ func TestUpgradeProperties(t *testing.T) {
 		if d := ScaleCheck(n, w.view()); !d.Done {
 			t.Fatalf("the scale check disagrees: %+v", d)
 		}
+	})
+}
+
+// A version without checks that never runs for as long as its backoffSeconds never costs one healthy old instance more than
+// the minimum allows, however often it comes up; and the action names what it waits for (R7, R9). Once it runs well, the
+// upgrade goes on to its end.
+func TestCrashingVersionProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 8).Draw(t, "n")
+		spec := upgrade(n, rapid.SampledFrom([]float64{0, 0.3, 0.5, 1}).Draw(t, "minimum"), rapid.SampledFrom([]float64{0, 0.2, 1}).Draw(t, "over"))
+		spec.BackoffSeconds = 1
+		w := &world{cluster: newCluster(spec), t: t, kind: core.ActionRestart}
+		w.timed = true
+		w.addMany(n, 1, core.Running)
+		least := int(math.Ceil(float64(n) * float64(spec.UpgradeStrategy.MinimumHealthCapacity)))
+		for range rapid.IntRange(1, 60).Draw(t, "events") {
+			switch rapid.IntRange(0, 3).Draw(t, "event") {
+			case 0, 1:
+				w.launch()
+			case 2:
+				w.die()
+			default:
+				w.now += core.Timestamp(rapid.IntRange(1, 900).Draw(t, "ms"))
+			}
+			for _, i := range slices.Clone(w.insts) { // none gets to 1 s
+				if i.Version == 2 && i.Condition == core.Running && (w.now >= i.ActiveSince+900 || rapid.Bool().Draw(t, "fails")) {
+					w.move(i, core.Failed)
+				}
+			}
+			w.decide()
+			old := 0
+			for _, i := range w.insts {
+				if i.Version == 1 && i.Goal == core.GoalRunning {
+					old++
+				}
+			}
+			if old < least {
+				t.Fatalf("%d of %d old instances are left, at least %d must be", old, n, least)
+			}
+		}
+		w.heal()
 	})
 }
 

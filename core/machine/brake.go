@@ -10,11 +10,17 @@ import (
 // those beyond it stay as they are until the next period, and most of them come back before (D-61, F16).
 type brake struct {
 	left   int
-	fullAt core.Timestamp                     // when the present period ends
-	ghosts map[core.InstanceID]*core.Instance // forgotten in this period: may come back while their replacements wait
+	fullAt core.Timestamp            // when the present period ends
+	ghosts map[core.InstanceID]ghost // forgotten in this period: may come back while their replacements wait
 }
 
-func (b *brake) init() { b.ghosts = make(map[core.InstanceID]*core.Instance) }
+func (b *brake) init() { b.ghosts = make(map[core.InstanceID]ghost) }
+
+// ghost is a forgotten instance and its last health.
+type ghost struct {
+	instance     *core.Instance
+	alive, known bool
+}
 
 // mayReplace takes one of the period's replacements.
 func (m *Machine) mayReplace() bool {
@@ -39,14 +45,16 @@ func (m *Machine) mayReplace() bool {
 // remember keeps a forgotten instance for the rest of the period.
 func (m *Machine) remember(i *core.Instance) {
 	if i.Goal == core.GoalRunning && m.now < m.brake.fullAt && len(m.brake.ghosts) < m.cfg.ReplacedPerPeriod {
-		m.brake.ghosts[i.ID] = i
+		alive, known := m.st.LastAlive(i.ID)
+		m.brake.ghosts[i.ID] = ghost{i, alive, known}
 	}
 }
 
 // comeBack takes up a forgotten instance whose task lives, in the place of one that waits and was never launched. Nil
 // when there is nothing to take up: the task is killed as unknown (D-61, behaviour.md 7.6).
 func (m *Machine) comeBack(id core.InstanceID, task core.TaskID, cond core.Condition) *core.Instance {
-	i, ok := m.brake.ghosts[id]
+	g, ok := m.brake.ghosts[id]
+	i := g.instance
 	if !ok || cond.Terminal() || cond == core.Killing || cond == core.Unreachable {
 		return nil
 	}
@@ -59,6 +67,9 @@ func (m *Machine) comeBack(id core.InstanceID, task core.TaskID, cond core.Condi
 		if !w.Durable() && w.Role == i.Role {
 			m.setGoal(w, core.GoalDecommissioned, "Returned")
 			m.put(i)
+			if g.known {
+				m.st.SetLastAlive(i.ID, g.alive)
+			}
 			return i
 		}
 	}

@@ -76,12 +76,13 @@ func (m *Machine) workOn(d *core.Deployment, a core.Action) {
 	v := m.view(a, d)
 	dec := deployments.Next(a, v)
 	m.carryOut(a, v, dec)
-	if a.Kind == core.ActionRestart || a.Kind == core.ActionScale {
-		m.watchReadiness(v)
-	}
+	m.watchReadiness(a, v)
 	m.noteProgress(d, a, v, dec)
 	if !dec.Done {
 		m.timers.ensure(timerSpec, string(a.Spec), m.now+topUpEveryMs)
+		if dec.Again != 0 {
+			m.timers.ensure(timerSpec, string(a.Spec), dec.Again)
+		}
 		return
 	}
 	if a.Kind == core.ActionStop {
@@ -120,7 +121,7 @@ func (m *Machine) stopAll(spec core.PathID, victims []core.InstanceID, reason st
 
 // view collects what deployments.Next sees of a spec.
 func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView {
-	v := &deployments.SpecView{Healthy: m.consideredHealthy, Ready: m.consideredReady}
+	v := &deployments.SpecView{Healthy: m.consideredHealthy, Ready: m.consideredReady, Now: m.now}
 	v.Instances = slices.AppendSeq(make([]*core.Instance, 0, m.st.Counts(a.Spec).Instances), m.st.InstancesOf(a.Spec))
 	if a.Kind == core.ActionStop {
 		return v

@@ -339,7 +339,8 @@ func TestCanary(t *testing.T) {
 	old := r.running(`{"id":"/web","instances":4}`)
 	res, _ := r.put(`{"id":"/web","instances":4,"cmd":"new","labels":{"STADION_CANARY":"1"}}`)
 	r.up("/web", "b")
-	bury := func() { // the old ones that were told to stop
+	r.wait(2 * time.Second) // it has proven itself
+	bury := func() {        // the old ones that were told to stop
 		for _, id := range old {
 			if !r.gone(id) && r.get(id).Goal == core.GoalDecommissioned {
 				r.status(id, "TASK_KILLED")

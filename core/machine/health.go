@@ -57,8 +57,17 @@ func (m *Machine) startHealthProbes(i *core.Instance) {
 	}
 }
 
-// stopProbes ends all probes of an instance and forgets its health.
-func (m *Machine) stopProbes(i *core.Instance) {
+// recallHealth takes up what was last known of an instance: of the last term (D-45), or before its agent was out of
+// reach. Unknown is not unhealthy: an upgrade would take it for the first to go.
+func (m *Machine) recallHealth(i *core.Instance) {
+	if alive, known := m.st.LastAlive(i.ID); known {
+		m.seedHealth(i, alive)
+	}
+	m.seedExecutorHealth(i)
+}
+
+// stopProbes ends all probes of an instance and forgets its health, its last one too unless keep is set.
+func (m *Machine) stopProbes(i *core.Instance, keep bool) {
 	app, ok := m.app(i)
 	if !ok {
 		return
@@ -71,7 +80,9 @@ func (m *Machine) stopProbes(i *core.Instance) {
 	}
 	if len(app.HealthChecks) > 0 {
 		m.st.PutHealth(i.ID, nil)
-		m.st.DropLastAlive(i.ID)
+		if !keep {
+			m.st.DropLastAlive(i.ID)
+		}
 	}
 }
 

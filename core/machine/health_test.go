@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +245,110 @@ func TestCheckRegistration(t *testing.T) {
 	b = r.status(id, "TASK_KILLED")
 	if !tells(b, "remove_health_check_event") || !tells(b, "app_terminated_event") {
 		t.Errorf("end: %v", told(b))
+	}
+}
+
+// TestReadinessOfAnAction (behaviour 8.8.1, 8.8.6, 8.8.7): only instances that the running action brings in are asked;
+// nothing is listed of one before its first answer, nor of any after the step.
+func TestReadinessOfAnAction(t *testing.T) {
+	const app = `{"id":"/web","instances":2,"portDefinitions":[{"name":"http","protocol":"tcp"}],
+		"readinessChecks":[{"name":"gate","protocol":"HTTP","path":"/","portName":"http","intervalSeconds":2,"timeoutSeconds":1,"httpStatusCodesForReady":[200]}]%s}`
+	r := newRig(t)
+	asked := func(b *Batch) (out []core.InstanceID) {
+		for _, p := range b.Probes {
+			if p.Readiness && !p.Stop {
+				out = append(out, p.Instance)
+			}
+		}
+		return out
+	}
+	listed := func() (out []core.InstanceID) {
+		for x := range r.m.st.ReadinessOf("/web") {
+			out = append(out, x.Instance)
+		}
+		return out
+	}
+	answer := func(id core.InstanceID, ready bool) *Batch {
+		return r.do(ReadinessReport{Instance: id, Task: r.get(id).Tasks[0].ID, Name: "gate", Ready: ready})
+	}
+	r.put(fmt.Sprintf(app, ""))
+	r.offer("a")
+	old := r.ids("/web")
+	var first []core.InstanceID
+	for _, id := range old {
+		first = append(first, asked(r.status(id, "TASK_RUNNING"))...)
+	}
+	if !slices.Equal(first, old) || len(listed()) != 0 {
+		t.Fatalf("asked %v of %v, listed %v", first, old, listed())
+	}
+	answer(old[0], false)
+	if got := listed(); !slices.Equal(got, old[:1]) {
+		t.Errorf("listed after the first answer: %v", got)
+	}
+	answer(old[0], true)
+	late := answer(old[1], true)
+	if r.m.st.DeploymentCount() != 0 || len(listed()) != 0 || !tells(late, "deployment_success") {
+		t.Fatalf("%d deployments, listed %v", r.m.st.DeploymentCount(), listed())
+	}
+	if answer(old[0], true); len(listed()) != 0 {
+		t.Error("an answer that comes after the action is listed")
+	}
+	r.put(fmt.Sprintf(app, `,"cmd":"new"`))
+	r.crash() // a new leader asks from the beginning, and again only the new ones
+	b := r.offer("b")
+	fresh := r.others("/web", old)
+	for _, id := range fresh {
+		b.add(r.status(id, "TASK_RUNNING"))
+	}
+	if got := asked(b); !slices.Equal(got, fresh) || len(fresh) != 2 {
+		t.Errorf("asked %v, the new ones are %v", got, fresh)
+	}
+	answer(fresh[0], true)
+	if got := listed(); !slices.Equal(got, fresh[:1]) {
+		t.Errorf("listed in the upgrade: %v", got)
+	}
+	d, _ := r.m.st.DeploymentOf("/web")
+	_, b, _ = r.request(CancelDeployment{ID: d.ID, Force: true})
+	stopped := slices.ContainsFunc(b.Probes, func(p Probe) bool { return p.Stop && p.Readiness && p.Instance == fresh[1] })
+	if !stopped || len(listed()) != 0 {
+		t.Errorf("after the cancellation: stopped %v, listed %v", stopped, listed())
+	}
+}
+
+// TestHealthOverAbsence: what comes back from an agent that was out of reach is as healthy as it was, until a check says
+// otherwise: an upgrade that may not lose one does not take it for unhealthy (R7, D-45).
+func TestHealthOverAbsence(t *testing.T) {
+	for _, c := range []struct {
+		kind string
+		well func(r *rig, id core.InstanceID)
+	}{
+		{"HTTP", func(r *rig, id core.InstanceID) { r.probe(id, ProbeHealthy) }},
+		{"MESOS_HTTP", func(r *rig, id core.InstanceID) { r.status(id, "TASK_RUNNING", health(core.Healthy)) }},
+	} {
+		app := `{"id":"/web","instances":2,"unreachableStrategy":{"inactiveAfterSeconds":300,"expungeAfterSeconds":600},` +
+			`"upgradeStrategy":{"minimumHealthCapacity":1,"maximumOverCapacity":0},"healthChecks":[{"protocol":"` + c.kind + `","gracePeriodSeconds":30,"maxConsecutiveFailures":3}]}`
+		r := newRig(t)
+		old := r.running(app)
+		for _, id := range old {
+			c.well(r, id)
+		}
+		for _, id := range old {
+			r.status(id, "TASK_UNREACHABLE")
+		}
+		if n := r.m.st.Counts("/web").Healthy; n != 0 {
+			t.Errorf("%s: %d healthy ones out of reach", c.kind, n)
+		}
+		r.crash()
+		r.wait(time.Minute)
+		for _, id := range old {
+			r.status(id, "TASK_RUNNING")
+		}
+		if n := r.m.st.Counts("/web").Healthy; n != 2 {
+			t.Errorf("%s: %d are healthy after the return", c.kind, n)
+		}
+		_, b := r.put(strings.Replace(app, `"id"`, `"cmd":"new","id"`, 1))
+		if got := kills(b); len(got) > 0 {
+			t.Errorf("%s: kills %v", c.kind, got)
+		}
 	}
 }

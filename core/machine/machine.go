@@ -178,12 +178,9 @@ func (m *Machine) resume(i *core.Instance) {
 	if _, ok := m.st.Spec(i.Spec); !ok {
 		m.touch(i.Spec)
 	}
-	if alive, known := m.st.LastAlive(i.ID); known {
-		m.seedHealth(i, alive)
-	}
 	m.armUnreachable(i)
 	if i.Condition == core.Running {
-		m.seedExecutorHealth(i)
+		m.recallHealth(i)
 		m.startHealthProbes(i)
 	}
 }

@@ -1,19 +1,22 @@
 package machine
 
 import (
+	"slices"
+
 	"stadion/core"
 	"stadion/core/state"
 	"stadion/deployments"
 )
 
-// watchReadiness starts the readiness checks of running instances of the new version (behaviour.md 8.8).
-func (m *Machine) watchReadiness(v *deployments.SpecView) {
+// watchReadiness starts the readiness checks of the running instances that an action brings in (behaviour.md 8.8). Those
+// that were there before are not asked: nothing depends on their answer, and Marathon does not list them.
+func (m *Machine) watchReadiness(a core.Action, v *deployments.SpecView) {
 	app, ok := v.Target.(*core.App)
 	if !ok || len(app.ReadinessChecks) == 0 {
 		return
 	}
 	for _, i := range v.Instances {
-		if i.Condition != core.Running || i.Goal != core.GoalRunning || m.consideredReady(i) {
+		if !broughtIn(a, v.Target, i) || i.Condition != core.Running || i.Goal != core.GoalRunning || m.consideredReady(i) {
 			continue
 		}
 		own, ok := m.app(i)
@@ -30,9 +33,20 @@ func (m *Machine) watchReadiness(v *deployments.SpecView) {
 			m.b.Probes = append(m.b.Probes, Probe{Readiness: true, Instance: i.ID, Task: i.Tasks[0].ID, Check: n, Name: rc.Name, Protocol: rc.Protocol,
 				Host: host, Port: port, Path: rc.Path, Ready: rc.HTTPStatusCodesForReady, Preserve: rc.PreserveLastResponse,
 				IntervalMs: int64(rc.IntervalSeconds) * 1000, TimeoutMs: int64(rc.TimeoutSeconds) * 1000})
-			m.st.SetReadiness(state.Readiness{Name: rc.Name, Task: i.Tasks[0].ID, Instance: i.ID})
 		}
 	}
+}
+
+// broughtIn: the instance belongs to what the action works towards: its version when it scales, its configuration when
+// it replaces (deployments.Next counts the same ones).
+func broughtIn(a core.Action, target core.RunSpec, i *core.Instance) bool {
+	switch a.Kind {
+	case core.ActionScale:
+		return i.Version == target.SpecVersion()
+	case core.ActionRestart:
+		return i.Version >= target.Stamps().LastConfigChangeAt
+	}
+	return false
 }
 
 // readinessTarget is where the port of a name answers; port 0 when there is none (D-27).
@@ -58,20 +72,28 @@ func readinessTarget(app *core.App, i *core.Instance, name string) (string, int)
 
 // readinessReport takes in one probe result; the first ready answer ends the probing.
 func (m *Machine) readinessReport(r ReadinessReport) {
+	key := probeKey{instance: r.Instance, check: 0, readiness: true}
 	i, ok := m.st.Instance(r.Instance)
-	if !ok || len(i.Tasks) == 0 || i.Tasks[0].ID != r.Task {
+	if !ok || !m.probes[key] || len(i.Tasks) == 0 || i.Tasks[0].ID != r.Task {
 		return
 	}
 	m.st.SetReadiness(state.Readiness{Name: r.Name, Task: r.Task, Instance: r.Instance, Ready: r.Ready, LastStatus: r.Status, ContentType: r.ContentType, Body: r.Body})
 	if r.Ready {
-		m.stopProbe(probeKey{instance: r.Instance, check: 0, readiness: true})
+		m.stopProbe(key)
 		m.touch(i.Spec)
 	}
 }
 
-// stopReadiness ends the readiness checks of a spec when no action watches it any more.
+// stopReadiness ends the readiness checks of a spec when no action watches it any more. Their results are those of the
+// action's deployment, and go with it (behaviour.md 8.8.1, 8.8.7).
 func (m *Machine) stopReadiness(id core.PathID) {
-	for r := range m.st.ReadinessOf(id) {
-		m.stopProbe(probeKey{instance: r.Instance, check: 0, readiness: true})
+	if !slices.ContainsFunc(m.st.SpecVersions(id), core.RunSpec.HasReadinessChecks) {
+		return // not to look at many thousand instances for nothing
+	}
+	for i := range m.st.InstancesOf(id) {
+		m.stopProbe(probeKey{instance: i.ID, check: 0, readiness: true})
+		for _, t := range i.Tasks {
+			m.st.DropReadiness(t.ID)
+		}
 	}
 }

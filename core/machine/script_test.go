@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -373,7 +374,7 @@ func testApp(t testing.TB, text string) *core.App {
 	}
 	for n := range a.HealthChecks {
 		h := &a.HealthChecks[n]
-		h.Protocol, h.IntervalSeconds, h.TimeoutSeconds = "HTTP", 10, 5
+		h.Protocol, h.IntervalSeconds, h.TimeoutSeconds = cmp.Or(h.Protocol, "HTTP"), 10, 5
 	}
 	return a
 }

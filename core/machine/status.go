@@ -140,10 +140,11 @@ func sameCheck(a, b core.CheckResult) bool {
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// keep is what is stored of a status. A health flag or check result that the update does not repeat stays.
+// keep is what is stored of a status. A health flag or check result that the update does not repeat stays, also while
+// the agent is out of reach.
 func (m *Machine) keep(old *core.TaskStatus, u offers.StatusUpdate, cond core.Condition) *core.TaskStatus {
 	s := &core.TaskStatus{State: u.State, Reason: u.Reason, Message: u.Message, At: u.Timestamp, Healthy: u.Healthy, Check: u.Check}
-	if old != nil && cond == core.Running {
+	if old != nil && (cond == core.Running || cond == core.Unreachable) {
 		if s.Healthy == core.HealthUnknown {
 			s.Healthy = old.Healthy
 		}
@@ -190,9 +191,12 @@ func (m *Machine) instanceUpdate(old, c *core.Instance, k int, u offers.StatusUp
 	m.followHealth(old, c, k, u)
 	switch {
 	case c.Condition == core.Running && old.Condition != core.Running:
+		if old.Condition == core.Unreachable || old.Condition == core.UnreachableInactive {
+			m.recallHealth(c)
+		}
 		m.startHealthProbes(c)
-	case c.Condition != core.Running && old.Condition == core.Running:
-		m.stopProbes(c)
+	case c.Condition != core.Running && old.Condition == core.Running, broke:
+		m.stopProbes(c, c.Condition == core.Unreachable)
 	}
 	switch {
 	case ended && c.Goal == core.GoalDecommissioned && c.Reservation == nil:

@@ -70,8 +70,8 @@ func (m *Machine) unreachable(i *core.Instance, spec core.RunSpec) {
 		i = c
 	}
 	if gone >= ms(int64(u.ExpungeAfterSeconds)*1000) && i.Reservation == nil {
-		m.expunge(i)
 		m.remember(i)
+		m.expunge(i)
 		return
 	}
 	m.armUnreachable(i)

@@ -56,7 +56,7 @@ func (m *Machine) index(i *core.Instance) {
 
 // expunge forgets an instance for good.
 func (m *Machine) expunge(i *core.Instance) {
-	m.stopProbes(i)
+	m.stopProbes(i, false)
 	m.st.RemoveInstance(i.ID)
 	m.queue.follow(m, i)
 	m.queue.leave(i)
