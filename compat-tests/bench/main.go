@@ -18,18 +18,20 @@ type sizes struct {
 	agentsOf  []int // G5
 	pending   []int // G6
 	unplaced  int   // P31
+	replaced  int   // P8
+	checked   int   // H1
 	posts     int   // POSTs per side of P11 and per point of G3
 	seconds   int   // of P30 and P31
 }
 
 func small() sizes {
 	return sizes{rounds: 3, instances: 20_000, agents: 5000, growth: []int{1000, 4000, 16_000}, apps: []int{10, 100, 1000}, many: 1000,
-		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, posts: 60, seconds: 5}
+		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 60, seconds: 5}
 }
 
 func full() sizes {
 	return sizes{rounds: 7, instances: 100_000, agents: 5000, growth: []int{1000, 10_000, 100_000}, apps: []int{10, 100, 1000, 10_000}, many: 10_000,
-		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, posts: 200, seconds: 20}
+		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 200, seconds: 20}
 }
 
 // bench is a run.
@@ -104,6 +106,8 @@ func (b *bench) parts() []part {
 		{[]string{"G1"}, b.growthOfLaunch},
 		{[]string{"P6", "P16"}, b.beside},
 		{[]string{"P3"}, b.manyApps},
+		{[]string{"P8"}, b.rolling},
+		{[]string{"H1"}, b.checks},
 		{[]string{"P11", "P12", "P15", "P18", "G2", "G3"}, b.posting},
 		{[]string{"P22"}, b.memory},
 		{[]string{"P31"}, b.unplaceable},

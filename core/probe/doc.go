@@ -4,7 +4,8 @@ over HTTP, HTTPS or TCP, and posts the verdicts back as events (behaviour.md 8.2
 
 	Apply(start, stop) ──► heap of next times ──one goroutine──► at most MaxInFlight probes ──► post(HealthReport …)
 
-Probes that find no free place wait; they are not lost and not doubled. A whole probe, connection and body included, ends
-at its timeout (D-27).
+The second probe of a health check comes early by a random part of the interval, once: so those of instances that were
+launched together are spread over the interval from then on (D-60). Probes that find no free place wait; they are not
+lost and not doubled. A whole probe, connection and body included, ends at its timeout (D-27).
 */
 package probe

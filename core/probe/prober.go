@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"crypto/tls"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -28,6 +29,18 @@ type row struct {
 	due     time.Time
 	index   int // in the heap; -1 while it is in flight
 	stopped bool
+	spread  bool // from those that began at the same moment
+}
+
+// pause is the time from the beginning of a health probe to the next: the interval, but once some part of it, so that
+// the probes of what was launched together do not come together for ever. Only less, so that an outage is not noticed later.
+func (r *row) pause() time.Duration {
+	interval := max(time.Duration(r.IntervalMs)*time.Millisecond, 100*time.Millisecond)
+	if r.Readiness || r.spread {
+		return interval
+	}
+	r.spread = true
+	return interval/10 + rand.N(interval-interval/10+1)
 }
 
 // Prober runs probes. Make one with New and end it with Close.
@@ -172,7 +185,7 @@ func (p *Prober) fly(r *row) {
 		if r.Readiness { // the next probe comes an interval after the last one ended (behaviour.md 8.8)
 			base = time.Now()
 		}
-		r.due = base.Add(max(time.Duration(r.IntervalMs)*time.Millisecond, 100*time.Millisecond))
+		r.due = base.Add(r.pause())
 		heap.Push(&p.heap, r)
 	}
 	p.mu.Unlock()

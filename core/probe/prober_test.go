@@ -157,3 +157,24 @@ func TestInFlightIsBounded(t *testing.T) {
 		t.Errorf("%d probes at once, the bound is 3", most.Load())
 	}
 }
+
+// TestSpread: the second probe comes between a tenth of an interval and a whole one after the first, at another moment for each
+// check; from then on, and for readiness checks always, the interval is kept (D-60, behaviour 8.2).
+func TestSpread(t *testing.T) {
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		r := &row{Probe: machine.Probe{IntervalMs: 10_000}}
+		first := r.pause()
+		seen[first] = true
+		if first < time.Second || first > 10*time.Second || r.pause() != 10*time.Second || r.pause() != 10*time.Second {
+			t.Fatalf("%v, then %v", first, r.pause())
+		}
+	}
+	if len(seen) < 50 {
+		t.Errorf("%d different moments of 100", len(seen))
+	}
+	ready := &row{Probe: machine.Probe{IntervalMs: 10_000, Readiness: true}}
+	if got := ready.pause(); got != 10*time.Second {
+		t.Errorf("readiness: %v", got)
+	}
+}
