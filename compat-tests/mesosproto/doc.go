@@ -14,6 +14,7 @@
 //	main_test.go       the binary, the master under test, who may use it
 //	client_test.go     typed events, calls, one framework and its stream
 //	*_test.go          one file per topic, one subtest per fact
+//	FACTS.md           which test checks which fact
 //
 // Rules:
 //
@@ -23,6 +24,6 @@
 //   - Each test has a miniature of its own, so that frameworks do not take each
 //     other's offers and long timers run side by side. A real master is one: the
 //     tests take turns.
-//   - What needs a hand on an agent or on the master process is skipped where
-//     there is none, and says which recording has it.
+//   - What needs a hand on an agent or on the master process is skipped against a real
+//     master, and says which recording has it; nothing is skipped against the miniature.
 package mesosproto

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -227,5 +229,36 @@ func runExample(t *testing.T, m *master, media encoding.Codec) {
 		t.Errorf("framework id %q: %v", id, err)
 	} else {
 		m.request(http.MethodPost, "/master/teardown", nil, "frameworkId="+id)
+	}
+}
+
+// TestMesosGoCommand runs the program that mesos-go publishes for a command on a
+// cluster, msh, as it is: it subscribes, launches a task or a group of one,
+// acknowledges and ends with the status of the command.
+func TestMesosGoCommand(t *testing.T) {
+	m := newMaster(t)
+	path := filepath.Join(t.TempDir(), "msh")
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/mesos/mesos-go/api/v1/cmd/msh").CombinedOutput(); err != nil {
+		t.Fatalf("build msh: %v\n%s", err, out)
+	}
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+	}{
+		{"command", []string{"--", "true"}, 0},
+		{"command that fails", []string{"--", "sh", "-c", "exit 3"}, 3},
+		{"task group", []string{"-pod", "--", "true"}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+			defer cancel()
+			args := append([]string{"-master", strings.TrimPrefix(m.url, "http://"), "-user", taskUser()}, c.args...)
+			cmd := exec.CommandContext(ctx, path, args...)
+			out, err := cmd.CombinedOutput()
+			if status := cmd.ProcessState.ExitCode(); status != c.status {
+				t.Errorf("msh ends with %d (%v), want %d:\n%s", status, err, c.status, out)
+			}
+		})
 	}
 }
