@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -27,6 +28,10 @@ func minimesosRows() []flagRow {
 		{"resources", "", text, kept, "miniature", "resources of each agent, as for the Mesos agent: cpus:4;mem:4096;disk:10000;ports:[31000-31999]; default: this machine's, divided"},
 		{"attributes", "", text, kept, "miniature", "attributes of each agent, as for the Mesos agent; %d becomes the agent's number"},
 		{"simulated", "false", toggle, kept, "miniature", "tasks are rows, no processes are started"},
+		{"simulation", "", text, kept, "miniature", "how simulated tasks behave: start=10ms,run=1s,health=1s,kill=1s,duration=5m,launch_failures=0.01,task_failures=0.01,seed=7"},
+		{"allocation_interval", "1000", millis, kept, "miniature", "between two rounds of offers"},
+		{"agent_ping_timeout", "75000", millis, kept, "miniature", "an agent that is silent so long is unreachable"},
+		{"agent_return_spread", "0", millis, kept, "miniature", "the agents come back to a new master over this time"},
 		{"credentials", "", text, kept, "miniature", "file of lines \"principal secret\": frameworks must authenticate"},
 		{"domain", "", text, kept, "miniature", "region/zone of the master and all agents; %d in it becomes the agent's number"},
 		{"http_command_executor", "false", toggle, kept, "miniature", "command tasks obey the kill policy of a KILL and the grace period of a drain"},
@@ -48,7 +53,9 @@ func runMinimesos(ctx context.Context, f *flagSet) error {
 	}
 	c, err := startMinimesos(miniature{port: f.int("port"), agents: f.int("agents"), dir: dir, resources: f.text("resources"),
 		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log, credentials: f.text("credentials"), domain: f.text("domain"),
-		masters: f.int("masters"), httpExecutor: f.on("http_command_executor")})
+		masters: f.int("masters"), httpExecutor: f.on("http_command_executor"), simulation: f.text("simulation"),
+		round: time.Duration(f.int64("allocation_interval")) * time.Millisecond, ping: time.Duration(f.int64("agent_ping_timeout")) * time.Millisecond,
+		spread: time.Duration(f.int64("agent_return_spread")) * time.Millisecond})
 	if err != nil {
 		return err
 	}
@@ -74,6 +81,8 @@ type miniature struct {
 	credentials, domain   string
 	masters               int  // 0: one
 	httpExecutor          bool // --http_command_executor of the agents
+	simulation            string
+	round, ping, spread   time.Duration // 0: the default
 	log                   *zap.Logger
 }
 
@@ -95,7 +104,7 @@ func startMinimesos(p miniature) (*minimesos.Cluster, error) {
 	}
 	sugar := p.log.Named("minimesos").Sugar()
 	cfg := minimesos.Config{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Agents: agents, WorkDir: dir,
-		Masters: p.masters, HTTPCommandExecutor: p.httpExecutor, Helper: []string{self, shimCommand}, Log: sugar.Debugf}
+		AllocationInterval: p.round, AgentPingTimeout: p.ping, AgentReregisterSpread: p.spread, Masters: p.masters, HTTPCommandExecutor: p.httpExecutor, Helper: []string{self, shimCommand}, Log: sugar.Debugf}
 	if cfg.Credentials, err = readCredentials(p.credentials); err != nil {
 		return nil, err
 	}
@@ -103,13 +112,40 @@ func startMinimesos(p miniature) (*minimesos.Cluster, error) {
 		return nil, exitWith(exitFlag, "invalid value of --domain: %w", err)
 	}
 	if p.simulated {
-		cfg.Simulated = &minimesos.Simulation{}
+		if cfg.Simulated, err = parseSimulation(p.simulation); err != nil {
+			return nil, exitWith(exitFlag, "invalid value of --simulation: %w", err)
+		}
 	}
 	c, err := minimesos.Start(cfg)
 	if err != nil {
 		return nil, exitWith(exitBind, "start the miniature Mesos: %w", err)
 	}
 	return c, nil
+}
+
+// parseSimulation reads key=value pairs; what is not named happens at once, or not at all.
+func parseSimulation(text string) (*minimesos.Simulation, error) {
+	s := &minimesos.Simulation{}
+	spans := map[string]*time.Duration{"start": &s.StartDelay, "run": &s.RunDelay, "health": &s.HealthDelay, "kill": &s.KillDelay, "duration": &s.TaskDuration}
+	shares := map[string]*float64{"launch_failures": &s.LaunchFailures, "task_failures": &s.TaskFailures}
+	for _, pair := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+		key, value, _ := strings.Cut(pair, "=")
+		var err error
+		switch {
+		case spans[key] != nil:
+			*spans[key], err = time.ParseDuration(value)
+		case shares[key] != nil:
+			*shares[key], err = strconv.ParseFloat(value, 64)
+		case key == "seed":
+			s.Seed, err = strconv.ParseUint(value, 10, 64)
+		default:
+			err = fmt.Errorf("unknown key %q", key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pair, err)
+		}
+	}
+	return s, nil
 }
 
 // agentConfigs divides this machine, or gives each agent what --resources says.

@@ -28,6 +28,7 @@ type Config struct {
 	AgentPingTimeout       time.Duration // a silent agent is unreachable after it; 75 s
 	AgentReregisterTimeout time.Duration // agents may come back to a new master so long; 10 min
 	AgentReregisterBackoff time.Duration // before an agent looks for a new master; 100 ms
+	AgentReregisterSpread  time.Duration // the agents come back to a new master one after another, over this time; 0
 	UpdateRetry            time.Duration // first re-sending of an update, doubled up to 10 min; 10 s
 	DefaultFilter          time.Duration // refuse_seconds of a call that has none; 5 s
 	ExecutorStart          time.Duration // from the launch of a command to its start, with real processes; 100 ms

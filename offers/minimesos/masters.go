@@ -165,9 +165,9 @@ func (c *Cluster) StartMaster() error {
 	c.m = newMaster(c)
 	c.m.start()
 	wait := max(c.cfg.AgentReregisterBackoff, c.m.recover(c.faults.recovery))
-	for _, n := range c.nodes {
+	for i, n := range c.nodes {
 		c.timers.stop(n.ping)
-		c.timers.after(wait, n.register)
+		c.timers.after(wait+c.cfg.AgentReregisterSpread*time.Duration(i)/time.Duration(len(c.nodes)), n.register)
 	}
 	c.dead.serve()
 	c.dead = nil

@@ -84,3 +84,20 @@ func TestSlowRecovery(t *testing.T) {
 	f.subscribe()
 	f.offers()
 }
+
+// Agents come back to a new master over a settable time (F15).
+func TestAgentsReturnOneByOne(t *testing.T) {
+	c := testCluster(t, 2, func(cfg *Config) { cfg.AgentReregisterSpread = 2 * time.Hour })
+	f := newFramework(t, c, "web").subscribe()
+	second := f.offers()[1]
+	if err := c.RestartMaster(0); err != nil {
+		t.Fatal(err)
+	}
+	f.subscribe()
+	if back := f.offers(); len(back) != 1 {
+		t.Errorf("%d agents are back, want the first", len(back))
+	}
+	f.reconcile("x", &second.AgentID) // silence
+	f.reconcile("y", &mesos.AgentID{Value: "nosuch"})
+	f.update("y", mesos.TASK_UNKNOWN)
+}
