@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"marathonapi":            {"core", "core/state", "core/machine", "core/loop", "marathonapi/wire", "marathonapi/metrics", "marathonapi/access", "deployments", "offers"},
 	"marathonapi/access":     {"core"},
 	"marathonapi/metrics":    {},
+	"marathonapi/takeover":   {"core", "core/state", "marathonapi/wire"},
 	"marathonapi/wire":       {"core"},
 }
 

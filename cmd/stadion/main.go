@@ -41,6 +41,7 @@ func rootCommand() *cobra.Command {
 		sub("dev", "everything on this machine: etcd, a miniature Mesos and the server", append(devRows(), serverRows()...), runDev),
 		sub("minimesos", "the miniature Mesos alone", minimesosRows(), runMinimesos),
 		sub("backup FILE", "write everything the servers store into a file", storeRows(), runBackup),
+		sub("import FILE", "make a backup out of a running Marathon, so that a server goes on with its tasks", importRows(), runImport),
 		sub("restore FILE", "replace what the servers store by a backup", storeRows(), runRestore),
 		&cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs,
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), versionText()) }},
