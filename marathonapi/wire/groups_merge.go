@@ -24,7 +24,7 @@ func (m *groupMerge) merge(d *groupDraft, enforce *bool) error {
 	if err := m.group(d, enforce); err != nil {
 		return err
 	}
-	if len(m.change.Put)+len(m.change.Remove) == 0 {
+	if !d.namesServices() {
 		return nil
 	}
 	var v violations
@@ -55,7 +55,8 @@ func (m *groupMerge) group(d *groupDraft, enforce *bool) error {
 		g.Dependencies = d.deps
 	}
 	if want := m.conf.enforceOf(d, d.id); want != nil {
-		if was := g.EnforceRole != nil && *g.EnforceRole; exists && was != *want {
+		// Like Marathon: only where the body names the group, not where the URL alone does.
+		if was := g.EnforceRole != nil && *g.EnforceRole; exists && was != *want && d.idText != nil {
 			m.enforce = append(m.enforce, d.place.field("enforceRole").String())
 		}
 		if g.EnforceRole == nil || *g.EnforceRole != *want {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"stadion/core"
 )
@@ -72,6 +73,11 @@ func readGroup(o object, depth int) *groupDraft {
 
 // alone reports a body that asks for scaling or rollback.
 func (d *groupDraft) alone() bool { return d.scaleBy != nil || d.version != nil }
+
+// namesServices reports whether a body says anything about apps, be it what is so already.
+func (d *groupDraft) namesServices() bool {
+	return d.apps != nil || slices.ContainsFunc(d.groups, (*groupDraft).namesServices)
+}
 
 // target is the group that a request is about: the id of the body resolved against the path of the URL.
 func (d *groupDraft) target(base core.PathID) (core.PathID, error) {

@@ -115,7 +115,7 @@ func TestGroupRefusals(t *testing.T) {
 		{"/shop", `{"groups":[{"id":"/x"}]}`, "/groups(0)/id", "Identifier is not child of '/shop'"},
 		{"/shop/db", `{"enforceRole":true}`, "/enforceRole", "enforceRole can only be set for top-level groups, and /shop/db is not top-level"},
 		{"/", `{"enforceRole":true}`, "/enforceRole", "enforceRole can only be set for top-level groups, and / is not top-level"},
-		{"/shop", `{"enforceRole":true,"apps":[]}`, "/enforceRole", textEnforceServices},
+		{"/shop", `{"id":"/shop","enforceRole":true,"apps":[]}`, "/enforceRole", textEnforceServices},
 		{"/", `{"groups":[{"id":"other"},{"id":"shop","enforceRole":true,"apps":[]}]}`, "/groups(1)/enforceRole", textEnforceServices},
 		{"/shop", `{"apps":[{"id":"a","cmd":"run","role":"x"}]}`, "/role", "got x, expected one of: [*, shop]"},
 		{"/shop", `{"apps":[{"id":"a","cmd":"run","resourceLimits":{"mem":"max"}}]}`, "/resourceLimits/mem", "'max' is an invalid resource limit. It must be 'unlimited' or a number"},
