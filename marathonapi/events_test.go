@@ -250,6 +250,13 @@ func TestStreamBound(t *testing.T) {
 	a.until("app_terminated_event")
 }
 
+// TestStreamsAreNoRequestsAtWork: an open stream takes nothing of --http_max_concurrent_requests (http-api.md 1.2).
+func TestStreamsAreNoRequestsAtWork(t *testing.T) {
+	r := newRig(t, Config{MaxConcurrent: 1}, nil)
+	r.listen("").until("event_stream_attached")
+	r.must(200, "GET", "/ping", "")
+}
+
 // TestPlainNumbersInEvents: SSE payloads have no forced fractions (http-api.md 1.12).
 func TestPlainNumbersInEvents(t *testing.T) {
 	r := newRig(t, Config{}, nil)

@@ -26,9 +26,14 @@ func (s *Server) middleware() []echo.MiddlewareFunc {
 	return chain
 }
 
+// limitConcurrency bounds the requests at work. Streams of events do not count, as they stay: they have a bound of
+// their own.
 func (s *Server) limitConcurrency(next echo.HandlerFunc) echo.HandlerFunc {
 	limit := int64(s.cfg.MaxConcurrent)
 	return func(c echo.Context) error {
+		if c.Request().URL.Path == eventsPath {
+			return next(c)
+		}
 		defer s.inflight.Add(-1)
 		if s.inflight.Add(1) > limit {
 			return c.String(http.StatusServiceUnavailable, fmt.Sprintf("Too many concurrent requests! Allowed: %d.", limit))

@@ -1,6 +1,7 @@
 package marathonapi
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -119,12 +120,25 @@ func TestGate(t *testing.T) {
 func TestConcurrencyLimit(t *testing.T) {
 	l := &still{snap: state.New().Snapshot(1, 1, start)}
 	s := New(Config{MaxConcurrent: 1}, Deps{Loop: l, Leadership: alwaysLeader{}})
-	web := streamServer(t, s)
-	open := listen(t, web, "")
-	open.until("event_stream_attached")
+	body, client := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v2/groups", body))
+	}()
+	if _, err := io.WriteString(client, "{"); err != nil { // taken by the handler: it is at work now
+		t.Fatal(err)
+	}
 	w := get(s, "GET", "/v2/apps")
 	if w.Code != 503 || w.Body.String() != "Too many concurrent requests! Allowed: 1." {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if w := get(s, "GET", "/v2/apps"); w.Code != 200 {
+		t.Errorf("afterwards: %d %s", w.Code, w.Body)
 	}
 }
 
