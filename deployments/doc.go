@@ -31,6 +31,8 @@ Next and ScaleCheck count in one pass and sort nothing unless something has to b
   - Where no check tells of a version, an upgrade relies on it only once its first instance has run for a while: trust.
   - A scaling answers for the instances of its own version, a rolling upgrade for all; see nextScale and nextRestart.
 
+The cases of Marathon's own tests, and which test holds each of them here, stand in marathon.md.
+
 Kinds of promises the tests keep: an own kill never leaves fewer healthy instances than the minimum, but for the dip of
 a resident spec (R7); starts never go over the capacity, but for the one extra instance where both bounds are equal
 (R5); whatever is waited for exists, and once failures stop every action ends (R9, I11).

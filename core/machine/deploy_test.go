@@ -442,3 +442,78 @@ func TestTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// TestForcedInARow: of several forced changes each takes the place of the one before (behaviour 2.4); all that were
+// cancelled say so, and the last one comes to its end.
+func TestForcedInARow(t *testing.T) {
+	r := newRig(t)
+	old := r.running(`{"id":"/web","instances":2}`)
+	var given []string
+	b := &Batch{}
+	for _, cmd := range []string{"two", "three", "four"} {
+		res, more := r.force(`{"id":"/web","instances":2,"cmd":"` + cmd + `"}`)
+		given = append(given, res.Deployment)
+		b.add(more)
+		b.add(r.offer("b"))
+	}
+	ends := map[string]string{}
+	for _, n := range b.Notices {
+		if x, ok := n.Body.(core.DeploymentEnd); ok {
+			ends[x.ID] = n.Type + " " + x.Reason
+		}
+	}
+	if d, ok := r.m.st.DeploymentOf("/web"); !ok || d.ID != given[2] || r.m.st.DeploymentCount() != 1 || len(ends) != 2 ||
+		ends[given[0]] != "deployment_failed "+cancelledReason || ends[given[1]] != "deployment_failed "+cancelledReason {
+		t.Fatalf("%v of %v", ends, given)
+	}
+	for n := 0; n < 20 && r.m.st.DeploymentCount() > 0; n++ {
+		for _, id := range r.ids("/web") {
+			switch i := r.get(id); {
+			case i.Goal != core.GoalRunning && i.Condition.Active():
+				r.status(id, "TASK_KILLED")
+			case i.Condition == core.Provisioned:
+				r.status(id, "TASK_RUNNING")
+			}
+		}
+		r.offer("b")
+		r.wait(2 * time.Second)
+	}
+	for _, id := range r.ids("/web") {
+		s, _ := r.m.specFor(r.get(id))
+		if slices.Contains(old, id) || *s.(*core.App).Cmd != "four" {
+			t.Errorf("%s runs %s", id, *s.(*core.App).Cmd)
+		}
+	}
+	if r.m.st.DeploymentCount() != 0 || len(r.ids("/web")) != 2 {
+		t.Errorf("%d deployments, instances %v", r.m.st.DeploymentCount(), r.ids("/web"))
+	}
+}
+
+// TestDependenciesHoldBack (behaviour 2.2, 2.6): what depends on an app does not begin before that app is healthy; it goes
+// on by itself when it is, and a new leader holds it back as well (R9).
+func TestDependenciesHoldBack(t *testing.T) {
+	r := newRig(t)
+	res, _ := r.change(core.Change{Put: []core.RunSpec{testApp(t, `{"id":"/g/db","healthChecks":[{"gracePeriodSeconds":30,"maxConsecutiveFailures":0}]}`),
+		testApp(t, `{"id":"/g/api","dependencies":["/g/db"]}`), testApp(t, `{"id":"/g/alone"}`)}})
+	db := r.up("/g/db", "a")[0]
+	r.up("/g/alone", "a")
+	for range 2 {
+		r.wait(6 * time.Minute)
+		r.probe(db, ProbeFailed, "refused")
+		if n := len(r.ids("/g/api")); n != 0 {
+			t.Fatalf("%d instances of what depends on it", n)
+		}
+		if s, ok := r.m.st.Stall(res.Deployment); !ok || s.Spec != "/g/db" || s.WaitingFor != "health" {
+			t.Errorf("%+v", s)
+		}
+		r.crash()
+		r.wait(6 * time.Minute)
+	}
+	r.probe(db, ProbeHealthy)
+	if n := len(r.ids("/g/api")); n != 1 {
+		t.Fatalf("%d instances once it is healthy", n)
+	}
+	if r.up("/g/api", "a"); r.m.st.DeploymentCount() != 0 {
+		t.Error("not done")
+	}
+}

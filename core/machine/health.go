@@ -57,6 +57,22 @@ func (m *Machine) startHealthProbes(i *core.Instance) {
 	}
 }
 
+// retarget begins the checks of an instance anew whose address has changed: the agent may tell it only after the task runs.
+func (m *Machine) retarget(i *core.Instance) {
+	app, ok := m.app(i)
+	if !ok {
+		return
+	}
+	for n := range app.HealthChecks {
+		delete(m.probes, probeKey{instance: i.ID, check: n})
+	}
+	for n := range app.ReadinessChecks {
+		delete(m.probes, probeKey{instance: i.ID, check: n, readiness: true})
+	}
+	m.startHealthProbes(i)
+	m.touch(i.Spec) // a running action asks for readiness
+}
+
 // recallHealth takes up what was last known of an instance: of the last term (D-45), or before its agent was out of
 // reach. Unknown is not unhealthy: an upgrade would take it for the first to go.
 func (m *Machine) recallHealth(i *core.Instance) {

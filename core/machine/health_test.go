@@ -352,3 +352,40 @@ func TestHealthOverAbsence(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyRunningOnesAreAsked (behaviour 8.2.2): no probe while a task is staged, lost or out of reach, and a verdict that
+// comes in then kills nothing.
+func TestOnlyRunningOnesAreAsked(t *testing.T) {
+	asked := func(b *Batch) (begun, ended int) {
+		for _, p := range b.Probes {
+			if p.Stop {
+				ended++
+			} else {
+				begun++
+			}
+		}
+		return begun, ended
+	}
+	for _, c := range []struct {
+		state        string
+		begun, ended int
+	}{{"TASK_STAGING", 0, 0}, {"TASK_STARTING", 0, 0}, {"TASK_RUNNING", 1, 0}, {"TASK_UNREACHABLE", 0, 1}, {"TASK_LOST", 0, 1}, {"TASK_KILLING", 0, 1}, {"TASK_FAILED", 0, 1}} {
+		r := newRig(t)
+		r.put(`{"id":"/web","unreachableStrategy":{"inactiveAfterSeconds":300,"expungeAfterSeconds":600},"healthChecks":[{"gracePeriodSeconds":0,"maxConsecutiveFailures":1}]}`)
+		r.offer("a")
+		id := r.ids("/web")[0]
+		if c.ended > 0 {
+			r.status(id, "TASK_RUNNING")
+			r.now += 60_000
+		}
+		if begun, ended := asked(r.status(id, c.state)); begun != c.begun || ended != c.ended {
+			t.Errorf("%s: %d begun, %d ended", c.state, begun, ended)
+		}
+		if c.state == "TASK_RUNNING" {
+			continue
+		}
+		if b := r.probe(id, ProbeFailed, "late"); len(kills(b)) > 0 || tells(b, "unhealthy_instance_kill_event") || tells(b, "failed_health_check_event") {
+			t.Errorf("%s: a late verdict counts: %v", c.state, told(b))
+		}
+	}
+}

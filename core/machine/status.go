@@ -195,6 +195,8 @@ func (m *Machine) instanceUpdate(old, c *core.Instance, k int, u offers.StatusUp
 			m.recallHealth(c)
 		}
 		m.startHealthProbes(c)
+	case c.Condition == core.Running && !slices.Equal(old.Tasks[k].IPs, c.Tasks[k].IPs):
+		m.retarget(c)
 	case c.Condition != core.Running && old.Condition == core.Running, broke:
 		m.stopProbes(c, c.Condition == core.Unreachable)
 	}

@@ -178,3 +178,85 @@ func TestSpread(t *testing.T) {
 		t.Errorf("readiness: %v", got)
 	}
 }
+
+// TestReadinessAnswers: what becomes of an answer, with and without preserveLastResponse (behaviour 8.8): Marathon's cases
+// of results and of its executor: ready at once, ready in the end, an error in between.
+func TestReadinessAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		status   int
+		preserve bool
+		want     machine.ReadinessReport
+	}{
+		"ready, kept":         {200, true, machine.ReadinessReport{Ready: true, Status: 200, ContentType: "text/plain", Body: "word"}},
+		"ready, not kept":     {201, false, machine.ReadinessReport{Ready: true}},
+		"not ready, kept":     {503, true, machine.ReadinessReport{Status: 503, ContentType: "text/plain", Body: "word"}},
+		"not ready, not kept": {404, false, machine.ReadinessReport{}},
+	} {
+		x := target(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte("word"))
+		})
+		x.Readiness, x.Ready, x.Preserve, x.Name, x.TimeoutMs = true, []int{200, 201}, c.preserve, "gate", 10_000
+		p, ch := start(t, 0)
+		p.Apply([]machine.Probe{x})
+		c.want.Instance, c.want.Task, c.want.Name = x.Instance, x.Task, "gate"
+		if got := next(t, ch).(machine.ReadinessReport); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	t.Run("an error, then not ready, then ready", func(t *testing.T) {
+		var asked atomic.Int32
+		x := target(t, func(w http.ResponseWriter, r *http.Request) {
+			switch asked.Add(1) {
+			case 1:
+				panic(http.ErrAbortHandler)
+			case 2:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+		x.Readiness, x.Ready, x.Preserve, x.TimeoutMs = true, []int{200}, true, 10_000
+		p, ch := start(t, 0)
+		p.Apply([]machine.Probe{x})
+		for n, want := range []machine.ReadinessReport{{Status: 504}, {Status: 503}, {Ready: true, Status: 200}} {
+			if got := next(t, ch).(machine.ReadinessReport); got.Ready != want.Ready || got.Status != want.Status {
+				t.Errorf("answer %d: %+v", n, got)
+			}
+		}
+	})
+}
+
+// TestIPv6: an address with colons is asked like any other (behaviour 8.2, 6.7).
+func TestIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Host, "[::1]:") || r.URL.Path != "/health" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	for _, protocol := range []string{"HTTP", "TCP"} {
+		p, ch := start(t, 0)
+		p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: protocol, Host: "::1", Port: l.Addr().(*net.TCPAddr).Port, Path: "health", IntervalMs: 1000, TimeoutMs: 10_000}})
+		if got := next(t, ch).(machine.HealthReport); got.Outcome != machine.ProbeHealthy {
+			t.Errorf("%s: %+v", protocol, got)
+		}
+	}
+}
+
+// TestHTTPS: certificates and names of tasks are not verified (behaviour 8.2).
+func TestHTTPS(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(s.Close)
+	u, _ := url.Parse(s.URL)
+	port, _ := strconv.Atoi(u.Port())
+	p, ch := start(t, 0)
+	p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: "HTTPS", Host: u.Hostname(), Port: port, IntervalMs: 1000, TimeoutMs: 10_000}})
+	if got := next(t, ch).(machine.HealthReport); got.Outcome != machine.ProbeHealthy {
+		t.Errorf("%+v", got)
+	}
+}
