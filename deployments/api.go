@@ -34,6 +34,7 @@ const (
 	ForReadiness Waiting = "readiness"
 	ForKill      Waiting = "kill"
 	ForPromotion Waiting = "promotion"
+	ForResume    Waiting = "resume" // it is paused; Next does not know of that
 )
 
 // SpecView is what Next sees of one spec.

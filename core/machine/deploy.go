@@ -70,7 +70,11 @@ func (m *Machine) settleSpec(id core.PathID) {
 
 // workOn does what an action of the running step needs now.
 func (m *Machine) workOn(d *core.Deployment, a core.Action) {
-	if m.done[d.ID][a.Spec] || d.Settings != nil && d.Settings.Paused {
+	if m.done[d.ID][a.Spec] {
+		return
+	}
+	if d.Settings != nil && d.Settings.Paused {
+		m.notePaused(d, a)
 		return
 	}
 	v := m.view(a, d)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"stadion/core"
-	"stadion/deployments"
 )
 
 // story lists a batch's notices of deployments: kind, and the step where there is one.
@@ -352,9 +351,12 @@ func TestCanary(t *testing.T) {
 	if r.wait(time.Minute); fresh() != 1 {
 		t.Fatalf("%d new instances", fresh())
 	}
-	r.wait(6 * time.Minute)
-	if s, ok := r.m.st.Stall(res.Deployment); !ok || s.WaitingFor != string(deployments.ForPromotion) {
-		t.Errorf("%+v", s)
+	waiting := func() string {
+		s, _ := r.m.st.Stall(res.Deployment)
+		return s.WaitingFor
+	}
+	if waiting() != "promotion" { // at once: nobody but a person can help
+		t.Errorf("waits for %q", waiting())
 	}
 	r.crash()
 	if r.up("/web", "b"); fresh() != 1 {
@@ -367,10 +369,15 @@ func TestCanary(t *testing.T) {
 	r.request(SteerDeployment{ID: res.Deployment, Action: "pause"})
 	bury()
 	r.up("/web", "c")
-	if r.wait(time.Minute); r.m.st.DeploymentCount() != 1 {
-		t.Error("a paused one goes on")
+	if r.wait(time.Minute); r.m.st.DeploymentCount() != 1 || waiting() != "resume" {
+		t.Errorf("a paused one goes on, or does not say why not: %q", waiting())
 	}
-	r.request(SteerDeployment{ID: res.Deployment, Action: "resume"})
+	if r.crash(); waiting() != "resume" {
+		t.Errorf("after a failover: %q", waiting())
+	}
+	if r.request(SteerDeployment{ID: res.Deployment, Action: "resume"}); waiting() != "" {
+		t.Errorf("resumed, and waits for %q", waiting())
+	}
 	for n := 0; n < 10 && r.m.st.DeploymentCount() > 0; n++ {
 		bury()
 		r.up("/web", "c")

@@ -25,7 +25,8 @@ type progress struct {
 	since   core.Timestamp
 }
 
-// noteProgress keeps what a stall description needs (D-02), and publishes one when nothing has moved for StallMs.
+// noteProgress keeps what a stall description needs (D-02), and publishes one when nothing has moved for StallMs, or at
+// once when it is a person's turn.
 func (m *Machine) noteProgress(d *core.Deployment, a core.Action, v *deployments.SpecView, dec deployments.Decision) {
 	k := stallKey{d.ID, a.Spec}
 	now := progress{step: d.Current, since: m.now}
@@ -49,7 +50,7 @@ func (m *Machine) noteProgress(d *core.Deployment, a core.Action, v *deployments
 		p.since = m.now
 	}
 	p.running, p.good, p.left = max(p.running, now.running), max(p.good, now.good), min(p.left, now.left)
-	stalled := !dec.Done && m.now >= p.since.Add(ms(m.cfg.StallMs))
+	stalled := !dec.Done && (m.now >= p.since.Add(ms(m.cfg.StallMs)) || dec.Waiting == deployments.ForPromotion)
 	was, shown := m.st.Stall(d.ID)
 	switch {
 	case stalled && (!shown || was.Spec == a.Spec || p.since < was.Since): // the action that has waited longest (D-57)
@@ -59,6 +60,13 @@ func (m *Machine) noteProgress(d *core.Deployment, a core.Action, v *deployments
 		}
 	case !stalled && shown && was.Spec == a.Spec:
 		m.st.DropStall(d.ID)
+	}
+}
+
+// notePaused says that a deployment goes on when someone resumes it.
+func (m *Machine) notePaused(d *core.Deployment, a core.Action) {
+	if was, shown := m.st.Stall(d.ID); !shown || was.WaitingFor != string(deployments.ForResume) {
+		m.st.SetStall(state.Stall{Deployment: d.ID, Since: m.now, Spec: a.Spec, WaitingFor: string(deployments.ForResume)})
 	}
 }
 

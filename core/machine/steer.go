@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"stadion/core"
+	"stadion/deployments"
 )
 
 // steer pauses, resumes or promotes a deployment (extension; state rides in the deployment's record).
@@ -31,6 +32,9 @@ func (m *Machine) steer(id uint64, c SteerDeployment) {
 	}
 	n.Settings = &r
 	m.st.PutDeployment(&n)
+	if was, shown := m.st.Stall(d.ID); shown && !r.Paused && was.WaitingFor == string(deployments.ForResume) {
+		m.st.DropStall(d.ID)
+	}
 	m.touchActions(&n)
 	m.reply(id, nil, nil)
 }

@@ -123,6 +123,6 @@ type Stall struct {
 	Deployment string
 	Since      core.Timestamp
 	Spec       core.PathID
-	WaitingFor string // offers, health, readiness, kill, promotion
+	WaitingFor string // offers, delay, health, readiness, kill, promotion, resume
 	Missing    int
 }
