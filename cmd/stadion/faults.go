@@ -35,7 +35,11 @@ var faultTable = map[string]func(*minimesos.Cluster, url.Values) error{
 		c.SlowRecovery(time.Duration(count(q, "ms")) * time.Millisecond)
 		return nil
 	},
-	"cut_streams":       func(c *minimesos.Cluster, _ url.Values) error { c.CutStreams(); return nil },
+	"cut_streams": func(c *minimesos.Cluster, q url.Values) error { c.CutStreams(q.Get("inside") != ""); return nil },
+	"delay_updates": func(c *minimesos.Cluster, q url.Values) error {
+		c.DelayUpdates(count(q, "n"), time.Duration(count(q, "ms"))*time.Millisecond)
+		return nil
+	},
 	"drop_updates":      func(c *minimesos.Cluster, q url.Values) error { c.DropUpdates(count(q, "n")); return nil },
 	"duplicate_updates": func(c *minimesos.Cluster, q url.Values) error { c.DuplicateUpdates(count(q, "n")); return nil },
 	"refuse_calls": func(c *minimesos.Cluster, q url.Values) error {

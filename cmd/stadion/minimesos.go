@@ -30,6 +30,7 @@ func minimesosRows() []flagRow {
 		{"simulated", "false", toggle, kept, "miniature", "tasks are rows, no processes are started"},
 		{"simulation", "", text, kept, "miniature", "how simulated tasks behave: start=10ms,run=1s,health=1s,kill=1s,duration=5m,launch_failures=0.01,task_failures=0.01,seed=7"},
 		{"allocation_interval", "1000", millis, kept, "miniature", "between two rounds of offers"},
+		{"offer_timeout", "0", millis, kept, "miniature", "an offer that is held so long is rescinded; 0: never"},
 		{"agent_ping_timeout", "75000", millis, kept, "miniature", "an agent that is silent so long is unreachable"},
 		{"agent_return_spread", "0", millis, kept, "miniature", "the agents come back to a new master over this time"},
 		{"credentials", "", text, kept, "miniature", "file of lines \"principal secret\": frameworks must authenticate"},
@@ -55,6 +56,7 @@ func runMinimesos(ctx context.Context, f *flagSet) error {
 		attributes: f.text("attributes"), simulated: f.on("simulated"), log: log, credentials: f.text("credentials"), domain: f.text("domain"),
 		masters: f.int("masters"), httpExecutor: f.on("http_command_executor"), simulation: f.text("simulation"),
 		round: time.Duration(f.int64("allocation_interval")) * time.Millisecond, ping: time.Duration(f.int64("agent_ping_timeout")) * time.Millisecond,
+		offers: time.Duration(f.int64("offer_timeout")) * time.Millisecond,
 		spread: time.Duration(f.int64("agent_return_spread")) * time.Millisecond})
 	if err != nil {
 		return err
@@ -83,6 +85,7 @@ type miniature struct {
 	httpExecutor          bool // --http_command_executor of the agents
 	simulation            string
 	round, ping, spread   time.Duration // 0: the default
+	offers                time.Duration // 0: they may be held for ever
 	log                   *zap.Logger
 }
 
@@ -104,7 +107,8 @@ func startMinimesos(p miniature) (*minimesos.Cluster, error) {
 	}
 	sugar := p.log.Named("minimesos").Sugar()
 	cfg := minimesos.Config{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Agents: agents, WorkDir: dir,
-		AllocationInterval: p.round, AgentPingTimeout: p.ping, AgentReregisterSpread: p.spread, Masters: p.masters, HTTPCommandExecutor: p.httpExecutor, Helper: []string{self, shimCommand}, Log: sugar.Debugf}
+		AllocationInterval: p.round, AgentPingTimeout: p.ping, AgentReregisterSpread: p.spread, OfferTimeout: p.offers,
+		Masters: p.masters, HTTPCommandExecutor: p.httpExecutor, Helper: []string{self, shimCommand}, Log: sugar.Debugf}
 	if cfg.Credentials, err = readCredentials(p.credentials); err != nil {
 		return nil, err
 	}

@@ -400,3 +400,17 @@ func TestFaultDomain(t *testing.T) {
 		t.Errorf("domain %s", got)
 	}
 }
+
+// TestOfferTimeout: a master with --offer_timeout takes offers back that are held too
+// long (source: master.cpp).
+func TestOfferTimeout(t *testing.T) {
+	m := newMasterWith(t, agentResources, agentAttributes, "--offer_timeout", "300")
+	onlyMiniature(t, "none (source)", "a master with --offer_timeout is needed")
+	f := m.framework(nil).subscribe()
+	for _, o := range f.offers(t, agentCount) {
+		f.rescinded(t, o.ID)
+		f.accept(t, []offer{o}, launch(task("late-"+o.ID, o, "true")))
+		f.course(t, "late-"+o.ID, fromMaster("TASK_DROPPED", "REASON_INVALID_OFFERS", "Task launched with invalid offers: Offer "+o.ID+" is no longer valid"))
+		f.offerOf(t, o.AgentID)
+	}
+}

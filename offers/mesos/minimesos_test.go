@@ -217,8 +217,10 @@ func TestFaultsOnMinimesos(t *testing.T) {
 			t.Fatalf("subscribed as %s", s.FrameworkID)
 		}
 	}
-	c.CutStreams()
-	again()
+	for _, inside := range []bool{false, true} {
+		c.CutStreams(inside)
+		again()
+	}
 	if err := c.RestartMaster(20 * time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +231,47 @@ func TestFaultsOnMinimesos(t *testing.T) {
 	c.RefuseCalls(1, 503)
 	l.Send([]offers.Call{offers.Revive{}})
 	again()
+}
+
+// F15: two masters behind one list. The one that does not lead is asked and redirects; the leader dies, nobody leads for
+// a while, the other one takes over, and back; the task lives on.
+func TestF15TwoMasters(t *testing.T) {
+	c := cluster(t, func(cfg *minimesos.Config) { cfg.Masters = 2 })
+	m := c.Masters()
+	l := newLife(t, m[1]+","+m[0], "", nil)
+	if url, ok := l.Master(); !ok || url != "http://"+m[0] {
+		t.Fatalf("subscribed at %s, want the leader %s", url, m[0])
+	}
+	o := l.offer()
+	l.launch(o, "t1")
+	l.update("t1", "TASK_RUNNING")
+	for _, next := range []string{m[1], m[0]} {
+		if err := c.KillMaster(); err != nil {
+			t.Fatal(err)
+		}
+		seek(l, func(offers.Disconnected) bool { return true })
+		if err := c.StartMaster(); err != nil {
+			t.Fatal(err)
+		}
+		if s := seek(l, func(offers.Subscribed) bool { return true }); s.FrameworkID != l.id || s.MasterURL != "http://"+next {
+			t.Fatalf("subscribed as %s at %s, want %s at %s", s.FrameworkID, s.MasterURL, l.id, next)
+		}
+		l.offer() // the agent is back
+		l.Send([]offers.Call{offers.Reconcile{Tasks: []offers.TaskRef{{TaskID: "t1", AgentID: o.Agent.ID}}}})
+		l.update("t1", "TASK_RUNNING")
+	}
+}
+
+// A framework that comes back with another user gets its new roles all the same (recordings 02 and 17).
+func TestRolesAfterAnotherUserOnMinimesos(t *testing.T) {
+	c := cluster(t, nil)
+	first := newLife(t, c.Addr(), "", nil)
+	first.Stop(true)
+	l := newLife(t, c.Addr(), first.id, func(cfg *mesos.Config) { cfg.Framework.User = "nobody" })
+	l.offer()
+	l.Send([]offers.Call{offers.UpdateFramework{Roles: []string{"night"}}})
+	seek(l, func(offers.Subscribed) bool { return true })
+	seek(l, func(e offers.Received) bool { return len(e.Offers) > 0 && e.Offers[0].Role == "night" })
 }
 
 // F20: updates that come twice pass twice; both acknowledgements are fine.

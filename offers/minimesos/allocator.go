@@ -17,6 +17,7 @@ type offer struct {
 	agent *agent
 	role  string
 	bag   bag
+	end   *timer // of Config.OfferTimeout
 }
 
 // filter keeps resources of one agent from a role of a framework until it ends.
@@ -250,6 +251,9 @@ func (m *master) makeOffer(fw *framework, a *agent, role string, part bag) *offe
 	m.nextOffer++
 	m.offers[o.id], fw.offers[o.id], a.offers[o.id] = o, o, o
 	m.allocateTo(a, fw, role, part)
+	if d := m.c.cfg.OfferTimeout; d > 0 {
+		o.end = m.c.timers.after(d, func() { m.rescind(o) })
+	}
 	return o
 }
 
@@ -283,6 +287,7 @@ func (fw *framework) book(role string, part bag, sign int64) {
 
 // takeOffer removes an offer from the tables. Its resources stay booked.
 func (m *master) takeOffer(o *offer) {
+	m.c.timers.stop(o.end)
 	delete(m.offers, o.id)
 	delete(o.fw.offers, o.id)
 	delete(o.agent.offers, o.id)

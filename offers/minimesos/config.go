@@ -30,6 +30,7 @@ type Config struct {
 	AgentReregisterBackoff time.Duration // before an agent looks for a new master; 100 ms
 	AgentReregisterSpread  time.Duration // the agents come back to a new master one after another, over this time; 0
 	UpdateRetry            time.Duration // first re-sending of an update, doubled up to 10 min; 10 s
+	OfferTimeout           time.Duration // an offer that is held so long is rescinded; 0: never
 	DefaultFilter          time.Duration // refuse_seconds of a call that has none; 5 s
 	ExecutorStart          time.Duration // from the launch of a command to its start, with real processes; 100 ms
 	DiskWatch              time.Duration // between two looks at the disk a task uses, with real processes; 1 s

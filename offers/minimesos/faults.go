@@ -10,6 +10,8 @@ import (
 // faults are what a test asked to go wrong.
 type faults struct {
 	drops, doubles int
+	delays         int
+	delay          time.Duration
 	refusals       int
 	refusal        answer
 	recovery       time.Duration // of a new master
@@ -21,6 +23,15 @@ func (f *faults) drop() bool {
 	}
 	f.drops--
 	return true
+}
+
+// late tells by how much the next update is to come later.
+func (f *faults) late() time.Duration {
+	if f.delays == 0 {
+		return 0
+	}
+	f.delays--
+	return f.delay
 }
 
 func (f *faults) duplicate() bool {
@@ -57,6 +68,14 @@ func (c *Cluster) DropUpdates(n int) {
 	c.faults.drops = n
 }
 
+// DelayUpdates lets each of the next n status updates come to the framework d later;
+// others may overtake it.
+func (c *Cluster) DelayUpdates(n int, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults.delays, c.faults.delay = n, d
+}
+
 // DuplicateUpdates sends each of the next n status updates twice.
 func (c *Cluster) DuplicateUpdates(n int) {
 	c.mu.Lock()
@@ -75,15 +94,20 @@ func (c *Cluster) RefuseCalls(n, status int) {
 	c.faults.refusals, c.faults.refusal = n, answer{status, text}
 }
 
-// CutStreams breaks the connection of every event stream without the last chunk.
-func (c *Cluster) CutStreams() {
+// CutStreams breaks the connection of every event stream without the last chunk,
+// between two records or inside of one.
+func (c *Cluster) CutStreams(inside bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil {
 		return
 	}
 	for _, fw := range c.m.frameworks {
-		if fw.stream != nil {
+		switch {
+		case fw.stream == nil:
+		case inside:
+			fw.stream.tear()
+		default:
 			fw.stream.abort()
 		}
 	}

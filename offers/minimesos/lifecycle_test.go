@@ -1,6 +1,8 @@
 package minimesos
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -205,9 +207,33 @@ func TestFaultsOnRequest(t *testing.T) {
 	}
 	c.DropUpdates(1)
 	f.runTask("t1", f.offers()[0])
-	c.CutStreams()
+	c.CutStreams(false)
 	if err := <-f.ended; err == nil {
 		t.Error("cut stream ended cleanly")
+	}
+	f.subscribe()
+	f.offers()
+	c.DelayUpdates(1, time.Hour)
+	if !c.FinishTask(f.id, "t1", mesos.TASK_FINISHED, "") {
+		t.Fatal("no such task")
+	}
+	f.update("t1", mesos.TASK_FINISHED) // by re-sending
+	c.CutStreams(true)
+	if err := <-f.ended; !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("torn stream ended with %v", err)
+	}
+}
+
+// An offer that is held too long is rescinded and made anew (--offer_timeout).
+func TestOfferTimeout(t *testing.T) {
+	c := testCluster(t, 1, func(cfg *Config) { cfg.OfferTimeout = 20 * time.Millisecond })
+	f := newFramework(t, c, "web").subscribe()
+	held := f.offers()[0]
+	f.seek("RESCIND", func(ev *scheduler.Event) bool {
+		return ev.Type == scheduler.Event_RESCIND && ev.Rescind.OfferID == held.ID
+	})
+	if again := f.offers()[0]; again.ID == held.ID {
+		t.Errorf("offer %s again", again.ID.Value)
 	}
 }
 

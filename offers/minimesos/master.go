@@ -209,6 +209,9 @@ func (m *master) allocateSoon() {
 func (m *master) stop() {
 	m.c.timers.stop(m.round)
 	m.c.timers.stop(m.recovering)
+	for _, o := range m.offers {
+		m.c.timers.stop(o.end)
+	}
 	for _, fw := range m.frameworks {
 		m.c.timers.stop(fw.away)
 		if fw.stream != nil {

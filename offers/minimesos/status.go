@@ -54,6 +54,10 @@ func (m *master) forward(n *node, key taskKey, nt *nodeTask) {
 	if m.c.faults.drop() {
 		return
 	}
+	if d := m.c.faults.late(); d > 0 {
+		m.c.timers.after(d, func() { fw.sendStatus(st) })
+		return
+	}
 	fw.sendStatus(st)
 	if m.c.faults.duplicate() {
 		fw.sendStatus(st)

@@ -25,6 +25,7 @@ type stream struct {
 	queue []message
 	ended bool // write what is queued, then the last chunk
 	cut   bool // drop the connection as it is
+	torn  bool // and that after half a record
 	wake  chan struct{}
 }
 
@@ -57,6 +58,14 @@ func (s *stream) end() {
 func (s *stream) abort() {
 	s.mu.Lock()
 	s.cut = true
+	s.mu.Unlock()
+	s.kick()
+}
+
+// tear cuts the connection inside a record.
+func (s *stream) tear() {
+	s.mu.Lock()
+	s.cut, s.torn = true, true
 	s.mu.Unlock()
 	s.kick()
 }
@@ -97,6 +106,7 @@ func (s *stream) run(w http.ResponseWriter, gone <-chan struct{}, heartbeat time
 	for {
 		batch, ended, cut := s.take(spare)
 		if cut {
+			s.leave(w, control, beat)
 			return false
 		}
 		for i, ev := range batch {
@@ -126,6 +136,18 @@ func (s *stream) run(w http.ResponseWriter, gone <-chan struct{}, heartbeat time
 		case <-ticker.C:
 			s.push(beat)
 		}
+	}
+}
+
+// leave writes half a record, if the stream is to be torn.
+func (s *stream) leave(w http.ResponseWriter, control *http.ResponseController, last message) {
+	s.mu.Lock()
+	torn := s.torn
+	s.mu.Unlock()
+	if torn {
+		record := s.appendRecord(nil, last)
+		_, _ = w.Write(record[:len(record)-1]) // the connection is of no use any more, whatever comes
+		_ = control.Flush()
 	}
 }
 
