@@ -454,3 +454,25 @@ func TestChangesAreRecorded(t *testing.T) {
 		}
 	}
 }
+
+// TestBrowsers: no answer, whatever its status, may be framed, sets a cookie or lets pages of other sites read it unless
+// that is configured; the page of /ui/ runs nothing from elsewhere (S10).
+func TestBrowsers(t *testing.T) {
+	table := Routes()
+	for i := range table {
+		r := &table[i]
+		s, _ := stillServer(twoTeams())
+		s.leader = alwaysLeader{make(chan string, 1)}
+		for _, user := range []string{"admin", "none"} {
+			w := askAs(guardedServer(t, s), user, r.Method, routePath(r, "team"), routeBody(r.Method+" "+r.Pattern, "team"))
+			h := w.Header()
+			if h.Get("X-Frame-Options") != "DENY" || h.Get("Set-Cookie") != "" || h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s %s by %s: %d %v", r.Method, r.Pattern, user, w.Code, h)
+			}
+		}
+	}
+	s, _ := stillServer(twoTeams())
+	if p := get(s, "GET", "/ui/", "Origin", "http://evil").Header().Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "http") || strings.Contains(p, "*") {
+		t.Errorf("policy of the page: %q", p)
+	}
+}

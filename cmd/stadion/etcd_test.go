@@ -28,6 +28,20 @@ func secureEtcd(t *testing.T, a *authority, cert string) string {
 	return "https://" + s.Endpoint
 }
 
+// The whole etcd is compacted by default, and not where it is shared.
+func TestCompactionIsAnOption(t *testing.T) { // F11, D-22
+	for args, want := range map[string]bool{"--etcd_compaction": true, "--disable_etcd_compaction": false} {
+		ticks, stop := compactions(serverFlags(t, args).on("etcd_compaction"), time.Millisecond)
+		if (ticks != nil) != want || !serverFlags(t).on("etcd_compaction") {
+			t.Errorf("%s: compacts %v", args, ticks != nil)
+		}
+		if ticks != nil {
+			<-ticks
+		}
+		stop()
+	}
+}
+
 // S3: TLS both ways and a user with a password, as production has them; what is wrong with them is said.
 func TestSecureEtcd(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)

@@ -104,7 +104,7 @@ func (f *front) guarded() http.Handler {
 		open["/ping"] = true
 	}
 	return &access.Guard{Users: f.o.users, Rules: f.o.rights, Realm: f.o.flags.text("http_realm"), Audit: f.audit, Mask: f.o.mask,
-		Leads: f.Leading, Open: open, Next: f}
+		Leads: f.Leading, Open: open, Origins: f.o.flags.list("access_control_allow_origin"), Next: f}
 }
 
 // lead makes this server answer for itself.

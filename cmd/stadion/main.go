@@ -43,10 +43,26 @@ func rootCommand() *cobra.Command {
 		sub("backup FILE", "write everything the servers store into a file", storeRows(), runBackup),
 		sub("import FILE", "make a backup out of a running Marathon, so that a server goes on with its tasks", importRows(), runImport),
 		sub("restore FILE", "replace what the servers store by a backup", storeRows(), runRestore),
-		&cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs,
-			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), versionText()) }},
+		versionCommand(),
 	)
 	return root
+}
+
+func versionCommand() *cobra.Command {
+	c := &cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs}
+	list := c.Flags().Bool("sbom", false, "list all that is built in (CycloneDX)")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if !*list {
+			fmt.Fprintln(c.OutOrStdout(), versionText())
+			return nil
+		}
+		text, err := sbom()
+		if err == nil {
+			_, err = fmt.Fprintln(c.OutOrStdout(), string(text))
+		}
+		return err
+	}
+	return c
 }
 
 // sub makes a sub-command whose flags are the given rows. A second word of use names its argument.

@@ -151,8 +151,9 @@ func (r *reign) run(ctx context.Context) error {
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	r.front.lead(r)
 	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
-	compaction, pulse := time.NewTicker(compactEvery), time.NewTicker(time.Second)
-	defer compaction.Stop()
+	compaction, stopCompaction := compactions(r.o.flags.on("etcd_compaction"), compactEvery)
+	pulse := time.NewTicker(time.Second)
+	defer stopCompaction()
 	defer pulse.Stop()
 	for {
 		var err error
@@ -165,9 +166,11 @@ func (r *reign) run(ctx context.Context) error {
 			}
 			err = exitWith(exitLeadershipLost, "leadership given up: the loop has not come round for %s", r.o.ttl)
 		case <-ctx.Done():
+			// Told to stop by a signal: code 0. Marathon's 105 is for a leadership that ends while the process would go on; on
+			// SIGTERM its JVM ends with 143, which no supervisor takes for a success either.
 		case <-r.abdicate:
 			err = exitWith(exitAbdicated, "leadership ended: abdicated on request")
-		case <-compaction.C:
+		case <-compaction:
 			if err := r.store.Compact(ctx); err != nil {
 				r.log.Warn("compact etcd", zap.Error(err))
 			}
@@ -195,6 +198,15 @@ func (r *reign) watchStore() {
 	if r.outage++; r.outage >= outagePatience {
 		r.front.away(why)
 	}
+}
+
+// compactions tell when to compact etcd: never where that is left to others.
+func compactions(wanted bool, every time.Duration) (<-chan time.Time, func()) {
+	if !wanted {
+		return nil, func() {}
+	}
+	t := time.NewTicker(every)
+	return t.C, t.Stop
 }
 
 // end hands over in order (F6): take no more changes, let those under way become durable, send what rests on them,

@@ -50,11 +50,31 @@ func StartEnv(t testing.TB, env []string, args ...string) *Process {
 // StartBinary is StartEnv with another binary than the one under test.
 func StartBinary(t testing.TB, path string, env []string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, name: args[0], cmd: exec.Command(path, args...), ready: make(chan string, 1), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	return start(t, exec.Command(path, args...), env, args)
+}
+
+// StartAs is Start by another user, in an empty environment and in a directory where that user must not write. It needs
+// root.
+func StartAs(t testing.TB, path string, user uint32, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(path, args...)
+	cmd.Dir, cmd.Env = "/", []string{"HOME=/nonexistent", "TMPDIR=/nonexistent", "PATH=/usr/bin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	return start(t, cmd, nil, args)
+}
+
+func start(t testing.TB, cmd *exec.Cmd, env, args []string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: args[0], cmd: cmd, ready: make(chan string, 1), ended: make(chan struct{})}
+	if p.cmd.Env == nil {
+		p.cmd.Env = append(os.Environ(), env...)
+	}
 	p.cmd.Stderr = &p.stderr
 	// A group of its own: an interrupt at the terminal is for the test, which then ends the process in order.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	p.cmd.SysProcAttr.Setpgid = true
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

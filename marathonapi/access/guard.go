@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"go.uber.org/zap"
 )
@@ -20,10 +21,19 @@ type Guard struct {
 	Leads func() bool
 	// Open are paths that everybody may ask.
 	Open map[string]bool
-	Next http.Handler
+	// Origins are those of --access_control_allow_origin: pages of theirs may change things with their user's password.
+	Origins []string
+	Next    http.Handler
 }
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.foreign(r) {
+		w.Header().Set("X-Frame-Options", "DENY")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, `{"message":"Changes are not taken from pages of other sites"}`)
+		return
+	}
 	user := ""
 	if g.Users != nil && !g.Open[r.URL.Path] {
 		name, password, ok := r.BasicAuth()
@@ -44,8 +54,16 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.Next.ServeHTTP(a, r.WithContext(With(r.Context(), actor, record)))
 }
 
+// foreign reports a change that a browser sends on behalf of a page of another site, with the password it remembers for
+// this one (S10). Only browsers say so, and no page can make them say otherwise.
+func (g *Guard) foreign(r *http.Request) bool {
+	return changes(r.Method) && r.Header.Get("Sec-Fetch-Site") == "cross-site" &&
+		!slices.Contains(g.Origins, "*") && !slices.Contains(g.Origins, r.Header.Get("Origin"))
+}
+
 // refuse answers alike to a wrong password and to an unknown user (S1).
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, name string) {
+	w.Header().Set("X-Frame-Options", "DENY")
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf("basic realm=%q", g.Realm))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)

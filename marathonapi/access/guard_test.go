@@ -100,6 +100,32 @@ func TestRefusalsAreAlike(t *testing.T) { // S1
 	}
 }
 
+// A browser on a page of another site changes nothing with the password it remembers; anybody else may say what they like.
+func TestForeignPages(t *testing.T) { // S10
+	reached := false
+	g, _ := guarded(t, func(http.ResponseWriter, *http.Request) { reached = true })
+	for _, c := range []struct {
+		method, site, origin string
+		passes               bool
+	}{
+		{"POST", "", "", true},
+		{"POST", "same-origin", "http://here", true},
+		{"POST", "none", "", true},
+		{"POST", "cross-site", "http://evil", false},
+		{"POST", "cross-site", "http://friend", true},
+		{"GET", "cross-site", "http://evil", true}, // reading is up to CORS
+	} {
+		reached, g.Origins = false, []string{"http://friend"}
+		w, r := httptest.NewRecorder(), httptest.NewRequest(c.method, "/v2/groups", nil)
+		r.SetBasicAuth("u", "geheim")
+		r.Header.Set("Sec-Fetch-Site", c.site)
+		r.Header.Set("Origin", c.origin)
+		if g.ServeHTTP(w, r); reached != c.passes || !c.passes && w.Code != http.StatusForbidden {
+			t.Errorf("%s from %s (%s): %d", c.method, c.origin, c.site, w.Code)
+		}
+	}
+}
+
 // A standby asks who is there and leaves what they may do to the leader: rules of its own raise and lower nothing.
 func TestStandbyJudgesNoRights(t *testing.T) { // S6
 	passed := 0
