@@ -271,6 +271,20 @@ func (m *Machine) terminated(id core.PathID) {
 	m.st.RemoveFailure(id)
 	m.resetBackoff(id)
 	m.st.SetStats(id, nil)
-	m.notify("remove_health_check_event", id, core.HealthCheckRemoved{AppID: id})
+	for range m.lastHealthChecks(id) {
+		m.notify("remove_health_check_event", id, core.HealthCheckRemoved{AppID: id})
+	}
 	m.notify("app_terminated_event", id, core.AppTerminated{AppID: id})
+}
+
+// lastHealthChecks is how many health checks the newest definition of a removed app has.
+func (m *Machine) lastHealthChecks(id core.PathID) int {
+	versions := m.st.SpecVersions(id)
+	if len(versions) == 0 {
+		return 0
+	}
+	if a, ok := versions[len(versions)-1].(*core.App); ok {
+		return len(a.HealthChecks)
+	}
+	return 0
 }

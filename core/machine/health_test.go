@@ -246,6 +246,12 @@ func TestCheckRegistration(t *testing.T) {
 	if !tells(b, "remove_health_check_event") || !tells(b, "app_terminated_event") {
 		t.Errorf("end: %v", told(b))
 	}
+	r.put(`{"id":"/plain","cmd":"sleep 1","instances":1}`)
+	id = r.up("/plain", "a")[0]
+	r.change(core.Change{Remove: []core.PathID{"/plain"}, Force: true})
+	if b = r.status(id, "TASK_KILLED"); tells(b, "remove_health_check_event") || !tells(b, "app_terminated_event") {
+		t.Errorf("end without health checks: %v", told(b))
+	}
 }
 
 // TestReadinessOfAnAction (behaviour 8.8.1, 8.8.6, 8.8.7): only instances that the running action brings in are asked;
