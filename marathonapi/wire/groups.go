@@ -20,10 +20,16 @@ func (c *Config) PutGroup(id core.PathID, body []byte, create bool, tree core.Tr
 	if err != nil {
 		return none, err
 	}
+	var reserved violations
+	checkReserved(id, "/", &reserved)
 	if create || !d.alone() {
 		if id, err = d.target(id); err != nil {
 			return none, err
 		}
+		checkReserved(id, "/", &reserved)
+	}
+	if err := reserved.err(msgNotValid); err != nil {
+		return none, err
 	}
 	if err := d.check(id); err != nil {
 		return none, err

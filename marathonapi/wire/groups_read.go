@@ -132,7 +132,9 @@ func (d *groupDraft) resolve(id core.PathID, v *violations) {
 		if g.scaleBy != nil {
 			v.add(g.place.field("scaleBy").String(), "not allowed in conjunction with other properties.")
 		}
-		g.resolve(childID(*g.idText, id, g.place, v), v)
+		child := childID(*g.idText, id, g.place, v)
+		checkReserved(child, g.place.field("id").String(), v)
+		g.resolve(child, v)
 	}
 }
 

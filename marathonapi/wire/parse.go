@@ -12,6 +12,7 @@ import (
 
 // parse reads one JSON text (http-api.md 1.13, 1.14: malformed text is a 400 whose details are the parser's words).
 func parse(body []byte) (any, error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // what editors of some systems put before UTF-8
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, &core.Error{Kind: core.BadRequest, Message: msgNoBody,
 			DetailText: "No content to map due to end-of-input\n at [Source: (String)\"\"; line: 1, column: 0]"}

@@ -114,7 +114,7 @@ func (c *Config) checkPod(d *podDraft, r roles) error {
 }
 
 func rulePodIdentity(c *Config, p *core.Pod, v *violations) {
-	checkReserved(p.ID, v)
+	checkReserved(p.ID, "/id", v)
 	if p.User != nil && *p.User == "" {
 		v.add("/user", "must not be empty")
 	}

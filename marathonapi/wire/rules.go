@@ -31,13 +31,13 @@ func (c *Config) checkApp(a *core.App, r roles) error {
 
 var reservedNames = []string{"restart", "tasks", "versions"}
 
-func checkReserved(id core.PathID, v *violations) {
+func checkReserved(id core.PathID, at string, v *violations) {
 	if slices.Contains(reservedNames, id.Name()) {
-		v.add("/id", "must not end with any of the following reserved keywords: restart, tasks, versions, ., ..")
+		v.add(at, "must not end with any of the following reserved keywords: restart, tasks, versions, ., ..")
 	}
 }
 
-func ruleID(_ *Config, a *core.App, v *violations) { checkReserved(a.ID, v) }
+func ruleID(_ *Config, a *core.App, v *violations) { checkReserved(a.ID, "/id", v) }
 
 func ruleWhatToRun(_ *Config, a *core.App, v *violations) {
 	cmd, args := a.Cmd != nil, len(a.Args) > 0

@@ -300,6 +300,13 @@ func TestWholeDoublesAreIntegers(t *testing.T) {
 	}
 }
 
+// TestByteOrderMark: a mark before the text is no part of it, as for Marathon's reader.
+func TestByteOrderMark(t *testing.T) {
+	if _, err := (&Config{}).CreateApp([]byte("\ufeff"+`{"id":"/a","cmd":"run"}`), newTree()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMalformedJSON(t *testing.T) {
 	for _, body := range []string{`{"id": `, `{"id":"/a"} x`, `{"id":"/a"}{}`, `{'id':1}`, "{\"id\":\"a\nb\"}", `nul`} {
 		_, err := (&Config{}).CreateApp([]byte(body), newTree())
