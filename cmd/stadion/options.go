@@ -39,6 +39,7 @@ type options struct {
 	mask      *regexp.Regexp // keys whose values stay out of the audit log
 	leaderTLS *tls.Config
 	stop      time.Duration // longest orderly end
+	death     *death        // nil but in tests
 }
 
 // readOptions turns flags into options. Every mistake names its flag and asks for exit code 112.
@@ -55,7 +56,9 @@ func readOptions(f *flagSet) (*options, error) {
 			return nil, err
 		}
 	}
-	return o, nil
+	var err error
+	o.death, err = newDeath(os.Getenv(dieVariable))
+	return o, err
 }
 
 func (o *options) readHTTP(f *flagSet) error {

@@ -75,6 +75,9 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 		return exitWith(exitStoreUnreachable, "cannot connect to the store: %w", err)
 	}
 	defer client.Close()
+	if o.death != nil {
+		client.KV = dyingKV{client.KV, o.death}
+	}
 	contest := leader.Options{Prefix: o.prefix, TTL: o.ttl}
 	if o.flags.on("etcd_early_takeover") {
 		contest.Reach = leader.Knock
@@ -151,7 +154,7 @@ func (r *reign) run(ctx context.Context) error {
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	r.front.lead(r)
 	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
-	compaction, stopCompaction := compactions(r.o.flags.on("etcd_compaction"), compactEvery)
+	compaction, stopCompaction := compactions(r.o.flags.on("etcd_compaction"), r.o.death.compactEvery())
 	pulse := time.NewTicker(time.Second)
 	defer stopCompaction()
 	defer pulse.Stop()
@@ -219,6 +222,7 @@ func (r *reign) end(stop func(), ended <-chan error, lost bool) {
 	stop()
 	<-ended
 	r.driver.Stop(true)
+	r.o.death.at("before resigning")
 	r.resign()
 	r.prober.Close()
 }
@@ -234,6 +238,10 @@ func (r *reign) prepare(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
+	if r.o.death != nil {
+		r.o.death.loading.Store(true)
+		defer r.o.death.loading.Store(false)
+	}
 	st, err := r.load(ctx)
 	if err != nil {
 		return err
@@ -263,8 +271,8 @@ func (r *reign) prepare(ctx context.Context) error {
 	counted := measured{r.front.metrics}
 	decides := r.o.machine
 	decides.Spared = spared
-	r.loop = loop.New(loop.Config{Machine: machine.New(decides, st), Store: timedStore{counted, r.store}, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
-		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows})
+	r.loop = loop.New(r.o.death.around(loop.Config{Machine: machine.New(decides, st), Store: timedStore{counted, r.store}, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
+		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows}, r.driver))
 	return nil
 }
 
@@ -300,6 +308,9 @@ func (r *reign) hear(e offers.Event) {
 		default:
 		}
 		return
+	}
+	if _, ok := e.(offers.StatusUpdate); ok {
+		r.o.death.at("after an update")
 	}
 	r.loop.Post(machine.Mesos{Event: e})
 }

@@ -118,5 +118,5 @@ func taskIDs(a *app, _ bool) []string {
 // cutQuery splits a path from its query and from the sub-resource of an operation.
 func cutQuery(path string) (id, query string, ok bool) {
 	id, query, ok = strings.Cut(path, "?")
-	return strings.TrimSuffix(id, "/restart"), query, ok
+	return strings.TrimSuffix(strings.TrimSuffix(id, "/restart"), "/tasks"), query, ok
 }

@@ -169,6 +169,12 @@ func (p *Process) Exit(limit time.Duration) int {
 	}
 }
 
+// Wait waits for the end of the process, however long it takes, and returns its exit code.
+func (p *Process) Wait() int {
+	<-p.ended
+	return p.code
+}
+
 // Ended tells whether the process has ended.
 func (p *Process) Ended() bool {
 	select {

@@ -83,5 +83,5 @@ var durable = []mutation{
 	{"take commands while the store is away", "R13 F8", "core/loop/run.go",
 		"if err := l.Away(); err != nil {", "if err := l.Away(); err != nil && len(l.commands) < 0 {", []string{loop}},
 	{"go on after the fence is lost", "R8", "core/loop/run.go",
-		"case !errors.As(err, &retry) || ctx.Err() != nil:", "case ctx.Err() != nil:", []string{loop}},
+		"case !errors.As(err, &retry) || ctx.Err() != nil:", "case !errors.As(err, &retry) && ctx.Err() != nil, ctx.Err() != nil:", []string{loop}},
 }

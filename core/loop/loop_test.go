@@ -236,6 +236,38 @@ func TestNothingLeavesBeforeTheCommit(t *testing.T) { // design 2.3, R1, R11, D-
 	}
 }
 
+// Whoever hears of a batch finds it in the snapshot (R11).
+func TestTheSnapshotComesFirst(t *testing.T) {
+	shown := make(chan uint64, 1)
+	b := start(t, func(b *bench, c *Config) {
+		c.Publisher = publisher(func(seq uint64) { shown <- b.Snapshot().Seq - seq })
+	})
+	got := b.submit("/a")
+	b.commit(t).end <- nil
+	<-got
+	if behind := <-shown; behind != 0 {
+		t.Errorf("a batch is told of while the snapshot is off by %d", int64(behind))
+	}
+}
+
+type publisher func(seq uint64)
+
+func (p publisher) Publish(seq uint64, _ []core.Notice) { p(seq) }
+
+// A command that was in the inbox when the store went away is refused, not taken (R13).
+func TestQueuedCommandsAreRefusedWhileTheStoreIsAway(t *testing.T) {
+	m := &fakeMachine{st: state.New()}
+	l := New(Config{Machine: m, Store: &fakeStore{}, MaxRows: 1})
+	why := error(again{errors.New("no answer")})
+	l.away.Store(&why)
+	id, answers, _ := l.waiters.add()
+	l.take(command{id, machine.ResetDelay{Spec: "/a"}})
+	var e *core.Error
+	if a := <-answers; !errors.As(a.Err, &e) || e.Kind != core.Unavailable || len(m.todo) > 0 {
+		t.Errorf("answer %v, taken %v", a, m.todo)
+	}
+}
+
 // A kill waits for a commit although no row changes: only that proves the fence (R8, F3).
 func TestKillsNeedTheFence(t *testing.T) {
 	b := start(t, nil)

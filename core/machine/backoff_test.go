@@ -46,6 +46,40 @@ func TestBackoffVector(t *testing.T) {
 	}
 }
 
+// An intent whose launch never reached an agent is no failure: the master's answer to our question, which has no uuid,
+// neither delays the next launch nor leaves a last failure (F1).
+func TestLaunchThatNeverLeft(t *testing.T) {
+	r := newRig(t)
+	r.put(`{"id":"/web"}`)
+	r.offer("a")
+	id := r.ids("/web")[0]
+	r.crash()
+	r.status(id, "TASK_GONE", reason("RECONCILIATION"), func(u *offers.StatusUpdate) { u.UUID = nil })
+	if _, delayed := r.delay("/web"); delayed {
+		t.Error("the next launch is delayed")
+	}
+	if f, ok := r.m.st.Failure("/web"); ok {
+		t.Errorf("last failure %+v", f)
+	}
+	if r.m.st.Counts("/web").Waiting != 1 {
+		t.Errorf("%+v", r.m.st.Counts("/web"))
+	}
+}
+
+// A relaunch waits since its task ended, also for a new leader (behaviour 4.1, 4.5).
+func TestRelaunchWaitsSinceTheEnd(t *testing.T) {
+	r := newRig(t)
+	id := r.running(`{"id":"/web"}`)[0]
+	r.wait(time.Minute)
+	ended := r.now
+	r.status(id, "TASK_FAILED")
+	r.wait(time.Second)
+	r.crash()
+	if at := r.get(id).QueuedAt; at != ended {
+		t.Errorf("waits since %s, its task ended %s", at, ended)
+	}
+}
+
 // TestBackoffResets are the resets of behaviour 4.3 and what leaves a delay alone (D-10).
 func TestBackoffResets(t *testing.T) {
 	failed := func(t *testing.T) (*rig, core.InstanceID) {

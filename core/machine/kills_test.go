@@ -168,6 +168,14 @@ func TestKillQueue(t *testing.T) {
 			t.Errorf("kills %v", got)
 		}
 	})
+	t.Run("kills of a stream that was lost go out again with the next one, not with their retry (D-25)", func(t *testing.T) {
+		r, ids := fill(t, map[string]int{"a": 3})
+		r.request(KillInstances{IDs: ids})
+		r.do(Mesos{offers.Disconnected{Reason: "gone"}})
+		if got := kills(r.subscribe()); len(got) != 3 {
+			t.Errorf("kills %v", got)
+		}
+	})
 	t.Run("terminal goals are killed again after a failover (7.11.1, 9.5)", func(t *testing.T) {
 		r, ids := fill(t, map[string]int{"a": 3})
 		r.change(core.Change{Remove: []core.PathID{"/web"}})
@@ -289,4 +297,23 @@ func TestReconciliation(t *testing.T) {
 			t.Error("a failure is told of")
 		}
 	})
+}
+
+// What a full batch has no room for is done in the next, not when a timer happens to look (I11).
+func TestFullBatchesForgetNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxRows = 3 })
+	var all []core.PathID
+	for n := range 6 {
+		id := core.PathID(fmt.Sprintf("/web%d", n))
+		all = append(all, id)
+		r.running(fmt.Sprintf(`{"id":"%s","instances":2}`, id))
+	}
+	r.change(core.Change{Remove: all})
+	for _, id := range all {
+		for _, i := range r.ids(id) {
+			if got := r.get(i); got.Goal != core.GoalDecommissioned {
+				t.Errorf("%s is still wanted", i)
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,65 @@ func TestCompaction(t *testing.T) {
 	}
 	if got := load(t, New(c, lead(t, c), Options{})); got.FrameworkID() != "f-4" {
 		t.Errorf("framework %q after compaction", got.FrameworkID())
+	}
+}
+
+// asked notes at which revisions a backend is read and compacted.
+type asked struct {
+	backend
+	scans, compactions []int64
+}
+
+func (a *asked) scan(ctx context.Context, from, end string, rev int64, limit int) (page, error) {
+	a.scans = append(a.scans, rev)
+	return a.backend.scan(ctx, from, end, rev, limit)
+}
+
+func (a *asked) compact(_ context.Context, rev int64) error {
+	a.compactions = append(a.compactions, rev)
+	return nil
+}
+
+// All pages of a load are of one revision: of the first (R1).
+func TestLoadIsOfOneRevision(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	for n := range 10 {
+		st.PutInstance(instance("/a", n))
+	}
+	commit(t, s, 1, st)
+	a := &asked{backend: m}
+	load(t, newStore(a, s.fence, Options{PageSize: 4}.withDefaults()))
+	pages := a.scans[1:] // the first looks for a redo log
+	if len(pages) < 3 || pages[0] != 0 {
+		t.Fatalf("read at %v", pages)
+	}
+	for _, rev := range pages[1:] {
+		if rev != m.rev {
+			t.Errorf("read at %v, the revision is %d", pages, m.rev)
+		}
+	}
+}
+
+// Watchers have one interval to catch up: what is compacted is what was old at the call before (F11).
+func TestCompactionLeavesAnInterval(t *testing.T) {
+	m := NewMemory()
+	s := m.Open(Options{})
+	st := load(t, s)
+	a := &asked{backend: m}
+	s.db = a
+	var revs []int64
+	for seq := uint64(1); seq <= 3; seq++ {
+		st.SetFrameworkID(string(rune('a' + seq)))
+		commit(t, s, seq, st)
+		revs = append(revs, m.rev)
+		if err := s.Compact(etcdtest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(a.compactions, revs[:2]) {
+		t.Errorf("compacted at %v, batches at %v", a.compactions, revs)
 	}
 }
 
