@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak mutation fuzz clean
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -47,6 +47,12 @@ SEEDS ?= 20000
 FIRST ?= 1
 soak:
 	$(GO) test ./core/simulation -run TestWorlds -first $(FIRST) -seeds $(SEEDS) -timeout 24h -v
+
+# Faults on real processes for long: every place to die in every workload, and a cluster in which everything fails.
+RAGE ?= 1h
+soak-processes: build
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./crash -v -crash.points 0 -crash.kills 400 -timeout 2h
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./cluster -v -cluster.for $(RAGE) -timeout 24h
 
 # Mistakes made on purpose: do the tests notice? ONLY='fence|seq' for those whose name matches. It takes an hour.
 ONLY ?= .

@@ -3,6 +3,7 @@ module stadion/compat-tests
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/gambol99/go-marathon v0.7.1
 	github.com/go-zookeeper/zk v1.0.4
 	github.com/mesos/mesos-go v0.0.11

@@ -17,12 +17,12 @@ var matrix = flag.Int("crash.points", 6, "how many pairs of a place to die and a
 
 // points are the places where the server kills itself, with the largest count: it dies when it comes there for a random
 // time up to that (cmd/stadion/failpoints.go).
-var points = map[string]int{"inside the load": 3, "after a step": 3, "after settling": 30, "before the commit": 12, "inside the commit": 3,
-	"after the transaction": 20, "after the commit": 12, "before the events": 12, "before a launch": 3, "between launches": 1, "after a launch": 3,
-	"before a kill": 2, "after a kill": 2, "after an update": 8, "before an ack": 8, "after a reconciliation": 2, "inside a compaction": 3, "before resigning": 1}
+var points = map[string]int{"inside the load": 2, "after a step": 3, "after settling": 10, "before the commit": 8, "inside the commit": 3,
+	"after the transaction": 12, "after the commit": 8, "before the events": 8, "before a launch": 3, "between launches": 1, "after a launch": 3,
+	"before a kill": 2, "after a kill": 2, "after an update": 6, "before an ack": 4, "after a reconciliation": 2, "inside a compaction": 3, "before resigning": 1}
 
-// workloads are those of Marathon's Jepsen suite. Each is repeated until the server has died; every one is followed by
-// an abdication and the removal of what it made.
+// workloads are those of Marathon's Jepsen suite. Each is repeated until the server has died; with every one comes what
+// leads past all places: a group too large for one transaction, an app on several agents, an abdication, removals.
 var workloads = map[string]func(*script, int) []operation{
 	"app": func(s *script, n int) []operation {
 		return []operation{{"create", "PUT", "/v2/apps/web?force=true", sleeper(n, 2), nil, size(2)}}
@@ -46,8 +46,8 @@ var workloads = map[string]func(*script, int) []operation{
 			{"destroy", "DELETE", "/v2/apps/web?force=true", nil, gone, size(0)}}
 	},
 	"groups": func(s *script, n int) []operation {
-		return []operation{{"create a group", "PUT", "/v2/groups/web?force=true", chain(fmt.Sprint(n, "a")), nil, s.lists("web", 3)},
-			{"change a group", "PUT", "/v2/groups/web?force=true", chain(fmt.Sprint(n, "b")), nil, s.lists("web", 3)}}
+		return []operation{{"create a group", "PUT", "/v2/groups/web?force=true", chain(fmt.Sprint(n, "a"), "db", "api", "ui"), nil, s.lists("web", 3)},
+			{"change a group", "PUT", "/v2/groups/web?force=true", chain(fmt.Sprint(n, "b"), "db", "api", "ui"), nil, s.lists("web", 3)}}
 	},
 	"abdication": func(s *script, n int) []operation {
 		return []operation{{"create", "PUT", "/v2/apps/web?force=true", sleeper(n, 2), nil, size(2)}, abdicate,
@@ -66,12 +66,12 @@ func sleeper(n, instances int) map[string]any {
 	return map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances, "env": map[string]string{"GENERATION": strconv.Itoa(n)}}
 }
 
-// chain is a group of three apps that depend on each other, and of more that run nothing: too many rows for one
-// transaction of the small etcd limit that these tests set.
-func chain(generation string) map[string]any {
+// chain is a group of apps that depend on each other, and of more that run nothing: too many rows for one transaction of
+// the small etcd limit that these tests set.
+func chain(generation string, ids ...string) map[string]any {
 	var apps []any
 	before := ""
-	for _, id := range []string{"db", "api", "ui"} {
+	for _, id := range ids {
 		a := map[string]any{"id": id, "cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "env": map[string]string{"GENERATION": generation}}
 		if before != "" {
 			a["dependencies"] = []string{"/web/" + before}
@@ -138,7 +138,10 @@ func dieAt(t *testing.T, point string, count int, workload func(*script, int) []
 	v := supervise(w, fmt.Sprintf("STADION_DIE_AT=%s:%d", point, count))
 	defer v.end()
 	for n := 0; n < rounds && !v.died(); n++ {
-		for _, op := range append(workload(s, n), abdicate, removal(s, "/v2/groups/web"), removal(s, "/v2/pods/web"), removal(s, "/v2/apps/web")) {
+		common := []operation{{"create many", "PUT", "/v2/groups/many?force=true", chain(strconv.Itoa(n)), nil, size(0)},
+			{"create on several agents", "PUT", "/v2/apps/more?force=true", sleeper(n, 3), nil, size(3)}, abdicate,
+			removal(s, "/v2/apps/more"), removal(s, "/v2/groups/web"), removal(s, "/v2/pods/web"), removal(s, "/v2/apps/web")}
+		for _, op := range append(workload(s, n), common...) {
 			if op.method == "DELETE" && !s.exists(op) {
 				continue
 			}
@@ -183,7 +186,7 @@ func newPlace(t *testing.T) *world {
 	return w
 }
 
-// supervisor starts a server again whenever it ends, as systemd does. Only the first one dies at a place.
+// supervisor starts a server again whenever it ends, as systemd does. Until one has died at its place all are to.
 type supervisor struct {
 	mu     sync.Mutex
 	server *harness.Process
@@ -209,7 +212,11 @@ func supervise(w *world, place string) *supervisor {
 			if code == killed {
 				v.deaths++
 			}
-			server = harness.Start(w.t, w.args...)
+			var env []string
+			if v.deaths == 0 {
+				env = []string{place}
+			}
+			server = harness.StartEnv(w.t, env, w.args...)
 			v.server = server
 			v.mu.Unlock()
 		}

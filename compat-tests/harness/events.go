@@ -24,6 +24,7 @@ type Stream struct {
 	Beats  chan struct{} // empty frames; one is kept
 	bad    chan error    // what is wrong with the framing; one is kept
 	Cancel context.CancelFunc
+	Leader string // URL of the server that sends it
 }
 
 // eventBuffer is how many events a test may lag behind before the reader stops.
@@ -58,6 +59,43 @@ func (a *API) OpenEvents(query string, headers map[string]string) *Stream {
 		s.read(bufio.NewReader(res.Body))
 	}()
 	return s
+}
+
+// TryEvents opens the stream of whoever leads, asked for at url, for as long as stop is open. It does not look at the
+// framing, and fails no test.
+func TryEvents(url string, stop <-chan struct{}) (*Stream, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v2/events", nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		_ = res.Body.Close()
+		cancel()
+		return nil, fmt.Errorf("the event stream: %s", res.Status)
+	}
+	s := &Stream{Events: make(chan Event, eventBuffer), Beats: make(chan struct{}, 1), bad: make(chan error, 1), Cancel: cancel,
+		Leader: res.Request.URL.Scheme + "://" + res.Request.URL.Host}
+	go func() {
+		defer res.Body.Close()
+		defer close(s.Events)
+		s.read(bufio.NewReader(res.Body))
+	}()
+	return s, nil
 }
 
 func (s *Stream) read(r *bufio.Reader) {

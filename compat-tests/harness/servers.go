@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -50,42 +51,149 @@ type Etcd struct {
 	Client   *clientv3.Client
 }
 
+// Etcds are the members of an etcd cluster in this process.
+type Etcds struct {
+	Endpoints []string
+	Client    *clientv3.Client
+	t         testing.TB
+	members   []*embed.Config
+	running   []*embed.Etcd
+}
+
 const (
-	etcdStart    = 30 * time.Second
+	etcdStart    = 60 * time.Second
 	etcdTick     = 20  // milliseconds: one member needs no patience
 	etcdElection = 200 // milliseconds
+	manyPatience = 5   // several members need so many times more
 )
 
 // StartEtcd runs one etcd member on free ports in a directory of the test, with
 // fsync, until the test ends.
 func StartEtcd(t testing.TB, ports *Ports) *Etcd {
 	t.Helper()
-	at := func() url.URL { return url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports.Next(t))} }
-	client, peer := at(), at()
-	cfg := embed.NewConfig()
-	cfg.Name, cfg.Dir = "test", t.TempDir()
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	cfg.TickMs, cfg.ElectionMs = etcdTick, etcdElection
-	cfg.LogLevel = "error"
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	e, err := embed.StartEtcd(cfg)
-	if err != nil {
-		t.Fatalf("start etcd: %v", err)
+	e := startEtcds(t, ports, 1)
+	return &Etcd{Endpoint: e.Endpoints[0], Client: e.Client}
+}
+
+// StartEtcds runs a cluster of n members.
+func StartEtcds(t testing.TB, n int) *Etcds {
+	t.Helper()
+	return startEtcds(t, NewPorts(t), n)
+}
+
+func startEtcds(t testing.TB, ports *Ports, n int) *Etcds {
+	t.Helper()
+	e := &Etcds{t: t, running: make([]*embed.Etcd, n)}
+	var initial []string
+	for i := range n {
+		cfg := embed.NewConfig()
+		cfg.Name, cfg.Dir = fmt.Sprintf("member%d", i), t.TempDir()
+		at := func() url.URL { return url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports.Next(t))} }
+		client, peer := at(), at()
+		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+		cfg.TickMs, cfg.ElectionMs = etcdTick, etcdElection
+		if n > 1 {
+			cfg.TickMs, cfg.ElectionMs = etcdTick*manyPatience, etcdElection*manyPatience
+		}
+		cfg.LogLevel = "error"
+		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+		initial = append(initial, cfg.Name+"="+peer.String())
+		e.members, e.Endpoints = append(e.members, cfg), append(e.Endpoints, client.String())
 	}
-	t.Cleanup(e.Close)
-	select {
-	case <-e.Server.ReadyNotify():
-	case err := <-e.Err():
-		t.Fatalf("start etcd: %v", err)
-	case <-time.After(etcdStart):
-		t.Fatalf("etcd is not ready after %s", etcdStart)
+	for i := range e.members {
+		e.members[i].InitialCluster = strings.Join(initial, ",")
+		e.begin(i)
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{client.String()}, Logger: zap.NewNop(), DialTimeout: etcdStart})
+	for i := range e.members {
+		e.ready(i)
+	}
+	c, err := clientv3.New(clientv3.Config{Endpoints: e.Endpoints, Logger: zap.NewNop(), DialTimeout: etcdStart})
 	if err != nil {
 		t.Fatalf("connect to etcd: %v", err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return &Etcd{Endpoint: client.String(), Client: c}
+	e.Client = c
+	t.Cleanup(func() {
+		_ = c.Close()
+		for i := range e.running {
+			e.Stop(i)
+		}
+	})
+	return e
+}
+
+func (e *Etcds) begin(i int) {
+	e.t.Helper()
+	server, err := embed.StartEtcd(e.members[i])
+	if err != nil {
+		e.t.Fatalf("start etcd: %v", err)
+	}
+	e.running[i] = server
+}
+
+func (e *Etcds) ready(i int) {
+	e.t.Helper()
+	select {
+	case <-e.running[i].Server.ReadyNotify():
+	case err := <-e.running[i].Err():
+		e.t.Fatalf("start etcd: %v", err)
+	case <-time.After(etcdStart):
+		e.t.Fatalf("etcd is not ready after %s", etcdStart)
+	}
+}
+
+// Stop ends a member; its data stay.
+func (e *Etcds) Stop(i int) {
+	if e.running[i] != nil {
+		e.running[i].Close()
+		e.running[i] = nil
+	}
+}
+
+// Start starts a stopped member with its data.
+func (e *Etcds) Start(i int) {
+	e.t.Helper()
+	e.begin(i)
+	e.ready(i)
+}
+
+// Replace makes an empty member take the place of a stopped one: the old one is removed from the cluster, the new one
+// added.
+func (e *Etcds) Replace(ctx context.Context, i int) error {
+	all, err := e.Client.MemberList(ctx)
+	if err != nil {
+		return fmt.Errorf("list the members: %w", err)
+	}
+	cfg := e.members[i]
+	peer := cfg.AdvertisePeerUrls[0].String()
+	var initial []string
+	for _, m := range all.Members {
+		if m.PeerURLs[0] != peer {
+			initial = append(initial, m.Name+"="+m.PeerURLs[0])
+		} else if _, err := e.Client.MemberRemove(ctx, m.ID); err != nil {
+			return fmt.Errorf("remove a member: %w", err)
+		}
+	}
+	if _, err := e.Client.MemberAdd(ctx, []string{peer}); err != nil {
+		return fmt.Errorf("add a member: %w", err)
+	}
+	cfg.Dir, cfg.ClusterState = e.t.TempDir(), embed.ClusterStateFlagExisting
+	cfg.InitialCluster = strings.Join(append(initial, cfg.Name+"="+peer), ",")
+	e.Start(i)
+	return nil
+}
+
+// MoveLeader makes another member the leader of the cluster, if one leads and another one is there.
+func (e *Etcds) MoveLeader(ctx context.Context) error {
+	for _, s := range e.running {
+		if s == nil || s.Server.Leader() != s.Server.MemberID() {
+			continue
+		}
+		for _, other := range e.running {
+			if other != nil && other != s {
+				return s.Server.MoveLeader(ctx, uint64(s.Server.MemberID()), uint64(other.Server.MemberID()))
+			}
+		}
+	}
+	return nil
 }

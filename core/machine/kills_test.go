@@ -176,6 +176,17 @@ func TestKillQueue(t *testing.T) {
 			t.Errorf("kills %v", got)
 		}
 	})
+	t.Run("offers that were not looked at yet end with their stream (I8, D-25)", func(t *testing.T) {
+		r := newRig(t)
+		r.put(`{"id":"/web"}`)
+		b := &Batch{}
+		r.m.Step(r.now, Mesos{offers.Received{Offers: []offers.Offer{r.offerOf("a")}}}, b)
+		r.m.Step(r.now, Mesos{offers.Disconnected{Reason: "gone"}}, b)
+		r.m.Settle(r.now, b)
+		if got := launches(b); len(got) > 0 {
+			t.Errorf("launched %v", got)
+		}
+	})
 	t.Run("terminal goals are killed again after a failover (7.11.1, 9.5)", func(t *testing.T) {
 		r, ids := fill(t, map[string]int{"a": 3})
 		r.change(core.Change{Remove: []core.PathID{"/web"}})
