@@ -6,13 +6,17 @@ import (
 	"testing"
 )
 
-// Every mistake of the table can still be made: its text occurs once, and the packages that are to notice have tests.
+// stale bounds the share of mistakes that no longer fit the sources; a run counts each of them as not caught.
+const stale = 0.1
+
+// The mistakes of the table can still be made: their text occurs once, and the packages that are to notice have tests.
+// Whoever changes such a line need not mend the table at once, but it must not fall behind.
 func TestTableFits(t *testing.T) {
 	root, err := findRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
+	seen, unfit := map[string]bool{}, 0
 	for _, m := range mutations {
 		if seen[m.name] {
 			t.Errorf("%s stands twice in the table", m.name)
@@ -22,13 +26,17 @@ func TestTableFits(t *testing.T) {
 			t.Errorf("%s is not complete", m.name)
 		}
 		if _, err := m.mutate(root); err != nil {
-			t.Errorf("%s: %v", m.name, err)
+			unfit++
+			t.Logf("%s is to be mended: %v", m.name, err)
 		}
 		for _, p := range m.tests {
 			if files, _ := filepath.Glob(filepath.Join(root, p, "*_test.go")); len(files) == 0 {
 				t.Errorf("%s: %s has no tests", m.name, p)
 			}
 		}
+	}
+	if float64(unfit) > stale*float64(len(mutations)) {
+		t.Errorf("%d of %d mistakes do not fit the sources any more", unfit, len(mutations))
 	}
 	if least := 50; len(mutations) < least {
 		t.Errorf("%d mistakes, at least %d are wanted", len(mutations), least)
