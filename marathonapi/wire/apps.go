@@ -141,8 +141,9 @@ func mergeConstraints(a *core.App, d *draft) violations {
 		return nil
 	}
 	a.Constraints = make([]core.Constraint, 0, len(d.constraints))
+	check := constraintChecks()
 	for i, words := range d.constraints {
-		con, text := makeConstraint(words)
+		con, text := makeConstraint(words, check)
 		if text != "" {
 			v.add(fmt.Sprintf("/constraints(%d)", i), text)
 		}

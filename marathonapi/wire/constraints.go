@@ -64,7 +64,7 @@ func patternValue(v string, given bool) string {
 }
 
 // makeConstraint builds a constraint from its list form, or says what is wrong with it.
-func makeConstraint(c []string) (core.Constraint, string) {
+func makeConstraint(c []string, check func(core.Constraint) string) (core.Constraint, string) {
 	if len(c) < 2 || len(c) > 3 {
 		return core.Constraint{}, textConstraintLength
 	}
@@ -72,7 +72,20 @@ func makeConstraint(c []string) (core.Constraint, string) {
 	if len(c) == 3 {
 		out.Value, out.HasValue = c[2], true
 	}
-	return out, checkConstraint(out)
+	return out, check(out)
+}
+
+// constraintChecks is checkConstraint for the constraints of one definition: equal ones compile their pattern once.
+func constraintChecks() func(core.Constraint) string {
+	known := make(map[core.Constraint]string)
+	return func(c core.Constraint) string {
+		text, found := known[c]
+		if !found {
+			text = checkConstraint(c)
+			known[c] = text
+		}
+		return text
+	}
 }
 
 func checkConstraint(c core.Constraint) string {

@@ -13,7 +13,7 @@ func (c *Config) normalize(a *core.App, given fieldSet, update bool, r roles) {
 	if a.HostNetworking() {
 		hostPorts(a)
 	} else {
-		containerPorts(a, given.has(fPortDefinitions))
+		containerPorts(a)
 	}
 	normalizeVolumes(a, given, update)
 	if given.has(fHealthChecks) {
@@ -92,10 +92,11 @@ func trimContainer(a *core.App) {
 	a.Container = &k
 }
 
-// containerPorts gives a bridge or container app its mappings: none at all means one dynamic port, and definitions that
-// the request gave beyond the mappings become further mappings, of which only the number counts.
-func containerPorts(a *core.App, given bool) {
-	k, surplus := emptyContainer(), a.Container != nil && given
+// containerPorts gives a bridge or container app its mappings: none at all means one dynamic port, and definitions
+// beyond the mappings, be they given or those of an app that leaves host networking, become further mappings, of which
+// only the number counts.
+func containerPorts(a *core.App) {
+	k, surplus := emptyContainer(), a.Container != nil
 	if a.Container != nil {
 		*k = *a.Container
 	}

@@ -270,8 +270,9 @@ func rulePodMounts(_ *Config, p *core.Pod, v *violations) {
 
 func rulePodScheduling(_ *Config, p *core.Pod, v *violations) {
 	checkUnreachable(p.Scheduling.UnreachableStrategy, "/scheduling/unreachableStrategy", v)
+	check := constraintChecks()
 	for i, con := range p.PlacementConstraints() {
-		if text := checkConstraint(con); text != "" {
+		if text := check(con); text != "" {
 			v.add(fmt.Sprintf("/scheduling/placement/constraints(%d)", i), text)
 		}
 	}
