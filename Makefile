@@ -1,5 +1,6 @@
 # make run    everything on this machine: etcd, a miniature Mesos with real processes, the API on :8080
 # make test   all tests; make lint: gofmt, go vet, staticcheck; make bench: the benchmarks; make build: bin/stadion
+# make compat MARATHON_URL=…: a table of what works for clients of Marathon against any server
 GO      ?= go
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
@@ -7,7 +8,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -28,6 +29,11 @@ test-fuzz:
 
 test-compat: build
 	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./...
+
+# What clients of Marathon find, as a table: against stadion dev and a cluster, or against MARATHON_URL=http://host:port alone.
+compat: build
+	cd compat-tests && $(GO) test -c -o ../bin/compat ./clients
+	STADION_BINARY=$(CURDIR)/bin/stadion MARATHON_URL=$(MARATHON_URL) bin/compat -test.run 'TestClients' -test.count 1
 
 lint:
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi

@@ -1,69 +1,80 @@
 package clients
 
 import (
-	"os"
+	_ "embed"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
-
-	"stadion/compat-tests/harness"
 )
 
-const (
-	debianPython  = "/usr/bin/python3" // the interpreter that Debian's packages are for
-	debianPackage = "python3-marathon"
-	pythonSteps   = 12
-)
+// debianPython is the interpreter that Debian's packages are for.
+const debianPython = "/usr/bin/python3"
 
-// TestMarathonPython runs marathon_python.py against a server of simulated agents.
-func TestMarathonPython(t *testing.T) {
-	t.Parallel()
-	if reason := installMarathonPython(t); reason != "" {
-		t.Skipf("%s cannot be installed: %s", debianPackage, reason)
-	}
-	srv := harness.Dev(t, "--simulated")
-	out, err := exec.Command(debianPython, "marathon_python.py", srv.URL).CombinedOutput()
-	steps := 0
-	for line := range strings.Lines(string(out)) {
-		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, trace, _ := strings.Cut(rest, " ")
-		if word != "PASS" && word != "FAIL" {
-			continue
-		}
-		steps++
-		t.Run(name, func(t *testing.T) {
-			if word == "FAIL" {
-				t.Error(strings.ReplaceAll(trace, "\t", "\n"))
-			}
-		})
-	}
-	if steps != pythonSteps || err != nil && !t.Failed() {
-		t.Errorf("%d steps were reported, want %d (%v):\n%s", steps, pythonSteps, err, out)
-	}
+//go:embed marathon_python.py
+var pythonScript string
+
+// pythonSteps are the functions of marathon_python.py in the order in which they build on each other.
+var pythonSteps = []struct{ column, name string }{
+	{"system", "system"}, {"apps", "create"}, {"health", "health_checks"}, {"updates", "update"}, {"scaling", "scale"}, {"tasks", "kill"},
+	{"deployments", "waiting"}, {"groups", "groups"}, {"events", "events"}, {"callbacks", "callbacks"}, {"delete", "delete"}, {leaderColumn, "abdicate"},
 }
 
-// installMarathonPython makes the package importable; it returns why that is not possible.
-func installMarathonPython(t *testing.T) string {
-	t.Helper()
-	importable := func() bool { return exec.Command(debianPython, "-c", "import marathon").Run() == nil }
-	if importable() {
-		return ""
-	}
-	if os.Geteuid() != 0 {
-		return "not root, and the package is not there"
-	}
-	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", debianPackage}} {
-		began := time.Now()
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return strings.TrimSpace(err.Error() + " " + string(out))
+// marathonPython runs marathon_python.py: once for all features, and once more for the end of the leader.
+func marathonPython() client {
+	cl := client{name: "marathon-python", group: "py", ready: func(t *testing.T) string {
+		return need(t, "python3-marathon", func() bool { return exec.Command(debianPython, "-c", "import marathon").Run() == nil })
+	}}
+	var once sync.Once
+	said := map[string]string{} // by step: PASS, or FAIL and why
+	run := func(c *caller, steps ...string) {
+		script := exec.Command(debianPython, append([]string{"-", c.url, c.base}, steps...)...)
+		script.Stdin = strings.NewReader(pythonScript)
+		out, err := script.CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+			name, trace, _ := strings.Cut(rest, " ")
+			if slices.Contains(steps, name) {
+				said[name] = strings.TrimSpace(word + " " + lastLine(trace))
+			}
 		}
-		t.Logf("apt-get %s: %s", args[0], time.Since(began).Round(time.Millisecond))
+		if err != nil {
+			c.Logf("%v:\n%s", err, strings.ReplaceAll(string(out), "\t", "\n"))
+		}
 	}
-	if !importable() {
-		return "it is installed, but cannot be imported"
+	for _, step := range pythonSteps {
+		cl.features = append(cl.features, feature{step.column, func(c *caller) {
+			if step.column == leaderColumn {
+				c.mayAbdicate()
+				run(c, step.name)
+			} else {
+				once.Do(func() { run(c, quietSteps()...) })
+			}
+			if said[step.name] != "PASS" {
+				c.Errorf("%s: %q", step.name, said[step.name])
+			}
+			if step.column == leaderColumn {
+				c.abdicated()
+			}
+		}})
 	}
-	return ""
+	return cl
+}
+
+// quietSteps are all steps that leave the leader alone.
+func quietSteps() []string {
+	var out []string
+	for _, step := range pythonSteps {
+		if step.column != leaderColumn {
+			out = append(out, step.name)
+		}
+	}
+	return out
+}
+
+// lastLine is the end of a Python trace, whose lines are separated by tabs: what went wrong.
+func lastLine(trace string) string {
+	lines := strings.Split(strings.TrimSpace(trace), "\t")
+	return lines[len(lines)-1]
 }

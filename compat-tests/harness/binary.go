@@ -78,7 +78,10 @@ const sideBySide = 6
 
 // Main runs the tests of a package and removes the binary that was built for
 // them. A TestMain ends with it. -parallel wins over sideBySide.
-func Main(m *testing.M) {
+func Main(m *testing.M) { MainWith(m, func() {}) }
+
+// MainWith is Main with something to do after the tests.
+func MainWith(m *testing.M, after func()) {
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
@@ -88,6 +91,7 @@ func Main(m *testing.M) {
 		}
 	}
 	code := m.Run()
+	after()
 	if binary.dir != "" {
 		if err := os.RemoveAll(binary.dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
