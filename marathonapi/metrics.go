@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/marathonapi/metrics"
 )
 
@@ -86,6 +87,15 @@ func (s *Server) setGauges() {
 	r.Gauge("deployments.active.gauge", func() float64 { return float64(s.loop.Snapshot().DeploymentCount()) })
 	r.Gauge("instances.running.gauge", func() float64 { _, n := s.loop.Snapshot().Totals(); return float64(n) })
 	r.Gauge("instances.staged.gauge", func() float64 { n, _ := s.loop.Snapshot().Totals(); return float64(n) })
+	for name, value := range map[string]func(state.Gauges) int{
+		"instances.launch-overdue.gauge":         func(g state.Gauges) int { return g.Overdue },
+		"instances.inflight-kills.gauge":         func(g state.Gauges) int { return g.Kills },
+		"instances.inflight-kill-attempts.gauge": func(g state.Gauges) int { return g.KillAttempts },
+		"debug.offer-matcher.queue.size.gauge":   func(g state.Gauges) int { return g.HeldOffers },
+		"debug.offer-matcher.tokens.gauge":       func(g state.Gauges) int { return g.Tokens },
+	} {
+		r.Gauge(name, func() float64 { return float64(value(s.loop.Snapshot().Gauges())) })
+	}
 	r.Gauge("uptime.gauge.seconds", func() float64 { return s.now().Sub(s.started).Truncate(time.Millisecond).Seconds() })
 	r.Gauge("http.requests.active.gauge", func() float64 { return float64(s.stats.active.Load()) })
 	r.Gauge("http.event-streams.active.gauge", func() float64 { return float64(s.hub.count()) })

@@ -38,6 +38,7 @@ type front struct {
 
 func newFront(o *options, e *leader.Election, log, audit *zap.Logger) *front {
 	f := &front{o: o, election: e, log: log, audit: audit, metrics: metrics.New()}
+	f.metrics.Gauge("debug.root-group.updates.active.gauge", func() float64 { return float64(f.submits.Load()) })
 	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log, Metrics: f.metrics})
 	f.outage.Store(newOutage())
 	f.standby = marathonapi.NewProxy(f.proxyConfig(), f, f.api.Handler())
@@ -123,6 +124,9 @@ func (f *front) lead(r *reign) {
 		}
 		return 0
 	})
+	f.metrics.Gauge("stadion.snapshot.age.gauge.seconds", func() float64 { return r.loop.Lag().Seconds() })
+	f.metrics.Gauge("stadion.inbox.commands.gauge", func() float64 { n, _ := r.loop.Depth(); return float64(n) })
+	f.metrics.Gauge("stadion.inbox.events.gauge", func() float64 { _, n := r.loop.Depth(); return float64(n) })
 }
 
 // follow ends that.
@@ -133,8 +137,9 @@ func (f *front) follow() {
 
 // Publish takes the notices of a batch to the event streams.
 func (f *front) Publish(seq uint64, notices []core.Notice) {
-	measured{f.metrics}.notices(notices)
+	began := time.Now()
 	f.api.Publish(seq, notices)
+	measured{f.metrics}.notices(notices, time.Since(began))
 }
 
 // Submit hands a command to the loop of the present term.
@@ -154,7 +159,11 @@ func (f *front) submit(ctx context.Context, l *loop.Loop, c machine.Command) (an
 	defer cancel(nil)
 	outage := f.outage.Load().Context
 	defer context.AfterFunc(outage, func() { cancel(context.Cause(outage)) })()
+	began := time.Now()
 	result, err := l.Submit(ctx, c)
+	if err == nil {
+		f.metrics.Time("stadion.launch.post-to-durable.timer.seconds", time.Since(began))
+	}
 	if err != nil && outage.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil, &core.Error{Kind: core.Unavailable, Message: context.Cause(outage).Error()}
 	}

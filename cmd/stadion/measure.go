@@ -11,7 +11,7 @@ import (
 
 	"stadion/core"
 	"stadion/core/loop"
-	"stadion/core/state"
+	"stadion/core/machine"
 	"stadion/marathonapi/metrics"
 	"stadion/offers"
 )
@@ -68,10 +68,12 @@ func (m measured) event(e offers.Event) {
 	}
 }
 
-// notices counts what is published: each deployment begins with the announcement of its first step.
-func (m measured) notices(list []core.Notice) {
+// notices counts what was published, which took so long: each deployment begins with the announcement of its first step.
+func (m measured) notices(list []core.Notice, took time.Duration) {
 	for _, n := range list {
 		switch b := n.Body.(type) {
+		case core.StatusUpdated:
+			m.to.Time("debug.publishing-task-status-update-duration.timer.seconds", took)
 		case core.DeploymentStep:
 			if n.Type == "deployment_info" && len(b.Plan.Steps) > 0 && sameStep(b.CurrentStep, b.Plan.Steps[0]) {
 				m.to.Count("deployments.counter", 1)
@@ -99,18 +101,77 @@ func (c caller) Send(list []offers.Call) {
 	c.next.Send(list)
 }
 
-// timedStore times commits.
-type timedStore struct {
-	measured
-	next loop.Store
+// timerOf names the timer of each mark that has a duration.
+var timerOf = map[machine.MarkKind]string{
+	machine.MarkOffered: "stadion.launch.queued-to-offer.timer.seconds",
+	machine.MarkRunning: "stadion.launch.accept-to-running.timer.seconds",
+	machine.MarkHealthy: "stadion.launch.running-to-healthy.timer.seconds",
 }
 
-func (s timedStore) Commit(ctx context.Context, seq uint64, writes []state.Write) error {
-	began := time.Now()
-	err := s.next.Commit(ctx, seq, writes)
-	s.to.Time("debug.persistence.operations.store.duration.timer.seconds", time.Since(began))
-	s.to.Note("stadion.batch.rows.histogram", int64(len(writes)))
-	return err
+// Settled times matching and the looks for old versions: a batch in which offers were answered was matched, and one with
+// the mark of retention looked.
+func (m measured) Settled(b *machine.Batch, events int, took time.Duration) {
+	m.to.Note("stadion.batch.events.histogram", int64(events))
+	answered := false
+	for _, c := range b.Calls {
+		switch c := c.(type) {
+		case offers.Accept:
+			answered = true
+		case offers.Decline:
+			answered = true
+			if c.RefuseSeconds == nil {
+				m.to.Count("debug.mesos.offers.unprocessable.counter", len(c.OfferIDs))
+			}
+		}
+	}
+	if answered {
+		m.to.Time("debug.mesos.offers.matching-duration.timer.seconds", took)
+	}
+	for _, mark := range b.Marks {
+		if mark.Kind == machine.MarkRetained {
+			m.to.Count("persistence.gc.runs.counter", 1)
+			m.to.Time("persistence.gc.scan.duration.timer.seconds", took)
+		}
+	}
+}
+
+// Stored times the store.
+func (m measured) Stored(b *machine.Batch, took time.Duration, err error) {
+	launches := launchesIn(b)
+	if err != nil {
+		m.to.Count("debug.mesos.offers.saving-tasks-errors.counter", launches)
+		return
+	}
+	m.to.Time("debug.persistence.operations.store.duration.timer.seconds", took)
+	m.to.Note("stadion.batch.rows.histogram", int64(len(b.Writes)))
+	if launches > 0 {
+		m.to.Time("debug.mesos.offers.saving-tasks-duration.timer.seconds", took)
+	}
+}
+
+// Released times the stages of launches, and what else ended with the batch.
+func (m measured) Released(b *machine.Batch, after time.Duration) {
+	for range launchesIn(b) {
+		m.to.Time("stadion.launch.offer-to-accept.timer.seconds", after)
+	}
+	for _, mark := range b.Marks {
+		if name := timerOf[mark.Kind]; name != "" {
+			m.to.Time(name, time.Duration(mark.Ms)*time.Millisecond)
+		}
+		if mark.Kind == machine.MarkGhost {
+			m.to.Time("debug.killing-unknown-task-duration.timer.seconds", after)
+		}
+	}
+}
+
+// launchesIn counts the launches that wait for a batch.
+func launchesIn(b *machine.Batch) (n int) {
+	for _, mark := range b.Marks {
+		if mark.Kind == machine.MarkOffered {
+			n++
+		}
+	}
+	return n
 }
 
 // processGauges are the gauges of the process itself, under the names that shipped dashboards chart.
@@ -142,6 +203,9 @@ func processGauges(r *metrics.Registry) {
 // startReporters sends metrics to StatsD and DataDog as the flags ask; they end with ctx.
 func startReporters(ctx context.Context, f *flagSet, r *metrics.Registry, log *zap.Logger) {
 	prefix := f.text("metrics_name_prefix")
+	if f.on("metrics_histogram_reservoir_reset_periodically") {
+		go r.Reset(ctx, max(time.Duration(f.int64("metrics_histogram_reservoir_resetting_interval_ms"))*time.Millisecond, time.Second))
+	}
 	start := func(name string, t metrics.Target) {
 		failing := false
 		go r.Report(ctx, t, func(err error) {

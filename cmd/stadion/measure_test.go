@@ -25,7 +25,7 @@ func TestMeasured(t *testing.T) {
 	second := core.WireStep{Actions: []core.WireAction{{Action: "ScaleApplication", App: "/a"}}}
 	plan := core.Plan{Steps: []core.WireStep{first, second}}
 	m.notices([]core.Notice{{Type: "deployment_info", Body: core.DeploymentStep{Plan: plan, CurrentStep: first}}, {Type: "deployment_info", Body: core.DeploymentStep{Plan: plan, CurrentStep: second}},
-		{Type: "deployment_success", Body: core.DeploymentEnd{Plan: plan}}, {Type: "deployment_success", Body: core.DeploymentEnd{}}})
+		{Type: "deployment_success", Body: core.DeploymentEnd{Plan: plan}}, {Type: "deployment_success", Body: core.DeploymentEnd{}}}, 0)
 	var out strings.Builder
 	if err := r.Prometheus(&out, "m"); err != nil {
 		t.Fatal(err)

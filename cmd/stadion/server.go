@@ -174,9 +174,11 @@ func (r *reign) run(ctx context.Context) error {
 		case <-r.abdicate:
 			err = exitWith(exitAbdicated, "leadership ended: abdicated on request")
 		case <-compaction:
+			began := time.Now()
 			if err := r.store.Compact(ctx); err != nil {
 				r.log.Warn("compact etcd", zap.Error(err))
 			}
+			r.front.metrics.Time("persistence.gc.compaction.duration.timer.seconds", time.Since(began))
 			continue
 		case <-r.term.Lost():
 			lost = true
@@ -246,6 +248,7 @@ func (r *reign) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.front.metrics.Time("debug.persistence.operations.get.duration.timer.seconds", time.Since(began))
 	spared := make(map[core.InstanceID]bool)
 	for _, q := range r.store.Quarantined() {
 		if q.Instance != "" {
@@ -271,7 +274,7 @@ func (r *reign) prepare(ctx context.Context) error {
 	counted := measured{r.front.metrics}
 	decides := r.o.machine
 	decides.Spared = spared
-	r.loop = loop.New(r.o.death.around(loop.Config{Machine: machine.New(decides, st), Store: timedStore{counted, r.store}, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
+	r.loop = loop.New(r.o.death.around(loop.Config{Machine: machine.New(decides, st), Store: r.store, Meter: counted, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
 		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows}, r.driver))
 	return nil
 }

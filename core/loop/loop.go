@@ -57,6 +57,22 @@ type Publisher interface {
 // Prober starts and stops health and readiness probes. It must not wait for them.
 type Prober interface{ Apply([]machine.Probe) }
 
+// Meter is told how long things take. It is called from two goroutines and must not wait.
+type Meter interface {
+	// Settled: a batch was closed; it holds so many events, and deriving what follows from them took so long.
+	Settled(b *machine.Batch, events int, took time.Duration)
+	// Stored: one attempt to make a batch durable has ended.
+	Stored(b *machine.Batch, took time.Duration, err error)
+	// Released: a batch went out, so long after it was closed.
+	Released(b *machine.Batch, after time.Duration)
+}
+
+type noMeter struct{}
+
+func (noMeter) Settled(*machine.Batch, int, time.Duration)  {}
+func (noMeter) Stored(*machine.Batch, time.Duration, error) {}
+func (noMeter) Released(*machine.Batch, time.Duration)      {}
+
 // Clock is the time of the loop.
 type Clock interface {
 	Now() core.Timestamp
@@ -70,6 +86,7 @@ type Config struct {
 	Caller    Caller
 	Publisher Publisher
 	Prober    Prober
+	Meter     Meter
 	Log       *zap.Logger
 	Clock     Clock // SystemClock
 	Seq       uint64
@@ -88,6 +105,7 @@ type Loop struct {
 	snapshot atomic.Pointer[state.Snapshot]
 	away     atomic.Pointer[error]
 	beat     atomic.Pointer[time.Time]
+	behind   atomic.Int64 // when the batch being committed was closed, in nanoseconds since 1970; 0: none is
 
 	mu      sync.Mutex
 	updated chan struct{} // closed by the next published snapshot
@@ -105,6 +123,7 @@ type Loop struct {
 type closed struct {
 	*machine.Batch
 	snapshot *state.Snapshot
+	at       time.Time
 }
 
 type command struct {
@@ -120,6 +139,9 @@ func New(cfg Config) *Loop {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
+	if cfg.Meter == nil {
+		cfg.Meter = noMeter{}
+	}
 	l := &Loop{cfg: cfg, seq: cfg.Seq, batch: &machine.Batch{},
 		commands: make(chan command, MaxCommands), events: make(chan machine.Event, MaxEvents),
 		ended: make(chan struct{}), updated: make(chan struct{}),
@@ -131,6 +153,17 @@ func New(cfg Config) *Loop {
 
 // Snapshot is the state as of the last durable batch.
 func (l *Loop) Snapshot() *state.Snapshot { return l.snapshot.Load() }
+
+// Depth is how many commands and events wait to be looked at.
+func (l *Loop) Depth() (commands, events int) { return len(l.commands), len(l.events) }
+
+// Lag is how long readers have not seen what is decided, because the store has not yet taken it; 0: they see all of it.
+func (l *Loop) Lag() time.Duration {
+	if at := l.behind.Load(); at != 0 {
+		return max(time.Since(time.Unix(0, at)), 0)
+	}
+	return 0
+}
 
 // Away tells why the store does not take writes at present; nil while it does. Reads are stale meanwhile (R13).
 func (l *Loop) Away() error {

@@ -120,7 +120,7 @@ func (l *Loop) step(ev machine.Event) {
 
 // closeBatch settles the batch being filled and sends it on its way, if there is anything in it. Nothing is in flight.
 func (l *Loop) closeBatch() bool {
-	now := l.cfg.Clock.Now()
+	now, began := l.cfg.Clock.Now(), time.Now()
 	if at, ok := l.cfg.Machine.NextTimer(); ok && at <= now {
 		l.step(machine.Tick{})
 	}
@@ -128,15 +128,17 @@ func (l *Loop) closeBatch() bool {
 		return false
 	}
 	l.cfg.Machine.Settle(now, l.batch)
+	l.cfg.Meter.Settled(l.batch, l.stepped, time.Since(began))
 	l.seq++
 	l.batch.Seq = l.seq
-	c := &closed{l.batch, l.cfg.Machine.State().Snapshot(l.seq, l.cfg.Term, now)}
+	c := &closed{l.batch, l.cfg.Machine.State().Snapshot(l.seq, l.cfg.Term, now), time.Now()}
 	l.batch, l.stepped = &machine.Batch{}, 0
 	if !c.NeedsCommit() {
 		l.release(c)
 		return true
 	}
 	l.flying = c
+	l.behind.Store(c.at.UnixNano())
 	l.commits <- c
 	return false
 }
@@ -176,6 +178,7 @@ func (l *Loop) flush(ctx context.Context, stop func()) error {
 // release lets out what a durable batch decided, in the order the package's doc.go tells.
 func (l *Loop) release(c *closed) {
 	l.snapshot.Store(c.snapshot)
+	l.behind.Store(0)
 	l.mu.Lock()
 	close(l.updated)
 	l.updated = make(chan struct{})
@@ -192,6 +195,7 @@ func (l *Loop) release(c *closed) {
 	if len(c.Notices) > 0 && l.cfg.Publisher != nil {
 		l.cfg.Publisher.Publish(c.Seq, c.Notices)
 	}
+	l.cfg.Meter.Released(c.Batch, time.Since(c.at))
 	for _, g := range c.Logs {
 		fields := []zap.Field{zap.Uint64("batch", c.Seq)}
 		if g.Spec != "" {
@@ -215,7 +219,9 @@ func (l *Loop) commitAll(ctx context.Context) {
 // commit tries until the batch is durable, the error is final or ctx ends.
 func (l *Loop) commit(ctx context.Context, c *closed) error {
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
+		began := time.Now()
 		err := l.cfg.Store.Commit(ctx, c.Seq, c.Writes)
+		l.cfg.Meter.Stored(c.Batch, time.Since(began), err)
 		var retry interface{ Retry() bool }
 		switch {
 		case err == nil:

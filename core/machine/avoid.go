@@ -28,6 +28,7 @@ func (m *Machine) noteLaunch(old, c *core.Instance) {
 		return
 	}
 	if c.Condition == core.Running && old.ActiveSince == 0 {
+		m.mark(MarkRunning, c.Tasks[0].StagedAt)
 		m.returnToken()
 	}
 	if m.cfg.AvoidAfter == 0 || c.Agent == nil {

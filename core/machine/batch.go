@@ -18,6 +18,25 @@ type Batch struct {
 	Notices []core.Notice
 	Probes  []Probe
 	Logs    []Log
+	Marks   []Mark
+}
+
+// MarkKind says what a Mark is about.
+type MarkKind int8
+
+// The kinds of marks.
+const (
+	MarkOffered  MarkKind = iota // an offer was found: since the instance began to wait
+	MarkRunning                  // TASK_RUNNING: since the offer was taken
+	MarkHealthy                  // all health checks pass for the first time: since TASK_RUNNING
+	MarkGhost                    // a task of no instance is to be killed
+	MarkRetained                 // old versions were looked for
+)
+
+// Mark is something that operators measure (behaviour.md 10.2).
+type Mark struct {
+	Kind MarkKind
+	Ms   int64 // how long it took; 0 where the machine cannot know
 }
 
 // NeedsCommit tells whether something of the batch may leave only once the store has said that we still lead: rows, what

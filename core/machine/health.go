@@ -223,6 +223,9 @@ func (m *Machine) healthResult(i *core.Instance, app *core.App, check int, healt
 		m.notify("health_status_changed_event", i.Spec, core.HealthStatusChanged{AppID: i.Spec, InstanceID: i.ID, Version: i.Version, Alive: r.Alive})
 	}
 	if after := b.Aggregate(); after != before {
+		if after == core.Healthy && before == core.HealthUnknown {
+			m.mark(MarkHealthy, i.ActiveSince)
+		}
 		m.notify("instance_health_changed_event", i.Spec,
 			core.InstanceHealthChanged{InstanceID: i.ID, RunSpecID: i.Spec, Healthy: after.Ptr(), RunSpecVersion: i.Version})
 		m.touch(i.Spec)

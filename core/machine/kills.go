@@ -16,6 +16,7 @@ type killQueue struct {
 	served    string                                         // agent whose turn it was last
 	inFlight  btree.Map[core.InstanceID, int]                // attempts
 	lingering btree.Map[core.InstanceID, int]                // no answer after the first retry: repeated, but outside the window (D-47)
+	attempts  int                                            // kills sent for all that have not ended
 }
 
 func (q *killQueue) init() { q.agents = make(map[core.InstanceID]string) }
@@ -78,8 +79,9 @@ func (q *killQueue) leave(id core.InstanceID) {
 // settled: the instance is over, as far as kills go. It reports whether a kill was under way.
 func (q *killQueue) settled(id core.InstanceID) (underWay bool) {
 	q.leave(id)
-	_, a := q.inFlight.Delete(id)
-	_, b := q.lingering.Delete(id)
+	n, a := q.inFlight.Delete(id)
+	more, b := q.lingering.Delete(id)
+	q.attempts -= n + more
 	return a || b
 }
 
@@ -103,6 +105,7 @@ func (m *Machine) settleKills() {
 			continue
 		}
 		m.kills.inFlight.Set(id, 1)
+		m.kills.attempts++
 		m.sendKill(i)
 	}
 }
@@ -133,6 +136,7 @@ func (m *Machine) retryKill(id core.InstanceID) {
 		return
 	}
 	m.kills.lingering.Set(id, n+1)
+	m.kills.attempts++
 	if m.market.connected {
 		m.sendKill(i)
 		return

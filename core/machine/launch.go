@@ -238,6 +238,7 @@ func (m *Machine) place(i *core.Instance, o *offers.Offer, res offers.Match) {
 		m.timers.set(timerReservation, string(c.ID), res.Reservation.Deadline)
 		return
 	}
+	m.mark(MarkOffered, i.QueuedAt)
 	c.Condition, c.Since, c.Incarnation, c.Healthy, c.ActiveSince, c.KillReason = core.Provisioned, m.now, res.Incarnation, core.HealthUnknown, 0, ""
 	for _, t := range i.Tasks {
 		m.st.DropReadiness(t.ID)

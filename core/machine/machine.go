@@ -41,6 +41,7 @@ type Machine struct {
 	releases   btree.Set[core.InstanceID] // decommissioned and dead, but still holding a reservation
 	writes     int                        // changes of the tree since the last retention run
 	retainedAt core.Timestamp
+	overdue    int // launches that took too long when last looked at
 	full       bool
 }
 
@@ -94,7 +95,23 @@ func (m *Machine) Settle(now core.Timestamp, b *Batch) {
 	m.settleMarket()
 	m.settleReconciliation()
 	m.settleWipes()
+	m.gauge()
 	b.Writes = append(b.Writes, m.st.Flush()...)
+}
+
+// gauge publishes the sizes that operators chart (behaviour.md 10.2).
+func (m *Machine) gauge() {
+	m.st.SetGauges(state.Gauges{Kills: m.kills.inFlight.Len() + m.kills.lingering.Len(), KillAttempts: m.kills.attempts, Overdue: m.overdue,
+		HeldOffers: len(m.queue.held), Tokens: m.queue.tokens})
+}
+
+// mark notes how long something took, or that it happened.
+func (m *Machine) mark(kind MarkKind, since core.Timestamp) {
+	took := int64(0)
+	if since != 0 {
+		took = max(m.now.Sub(since).Milliseconds(), 0)
+	}
+	m.b.Marks = append(m.b.Marks, Mark{Kind: kind, Ms: took})
 }
 
 // room reports whether the batch can take more rows; if not, Settle goes on in the next batch.

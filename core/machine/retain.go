@@ -18,6 +18,7 @@ func (m *Machine) retain() {
 		return
 	}
 	m.writes, m.retainedAt = 0, m.now
+	m.mark(MarkRetained, 0)
 	var roots []*core.RootVersion
 	for r := range m.st.Roots() {
 		roots = append(roots, r)

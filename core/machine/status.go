@@ -80,6 +80,7 @@ func (m *Machine) unknownInstance(name core.TaskName, u offers.StatusUpdate, con
 		m.log(true, name.Spec, "task %s is %s; its stored row cannot be read, so it is left alone", u.TaskID, u.State)
 	case cond != core.Killing:
 		m.log(true, name.Spec, "task %s is %s but belongs to no instance: killing it", u.TaskID, u.State)
+		m.mark(MarkGhost, 0)
 		m.call(offers.Kill{TaskID: u.TaskID, AgentID: u.AgentID})
 	}
 }

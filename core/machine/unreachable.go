@@ -96,6 +96,7 @@ func (m *Machine) killOverdue() {
 		}
 		return true
 	})
+	m.overdue = 0
 	for _, id := range late {
 		i, ok := m.st.Instance(id)
 		if !ok {
@@ -107,6 +108,7 @@ func (m *Machine) killOverdue() {
 			limit = m.cfg.LaunchConfirmMs
 		}
 		if m.now >= i.Tasks[0].StagedAt+core.Timestamp(limit) {
+			m.overdue++
 			m.killToRestart(i, "Overdue")
 		}
 	}

@@ -118,6 +118,14 @@ type Mesos struct {
 	HomeRegion string
 }
 
+// Gauges are sizes inside the machine that operators chart (behaviour.md 10.2).
+type Gauges struct {
+	Kills, KillAttempts int // instances being killed, and how often they were told to end
+	Overdue             int // launches that took too long when last looked at
+	HeldOffers          int // offers that wait to be looked at
+	Tokens              int // launch tokens left; 0 without a bound
+}
+
 // Stall is what the running step of a deployment waits for, and since when nothing has moved (D-02).
 type Stall struct {
 	Deployment string

@@ -34,6 +34,7 @@ type View struct {
 	frameworkID string
 	rootStamp   core.Timestamp
 	mesos       Mesos
+	gauges      Gauges
 	staged      int
 	running     int
 }
@@ -74,7 +75,7 @@ func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
 	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
 	v.stalls, v.ports, v.refused = *s.stalls.Copy(), *s.ports.Copy(), *s.refused.Copy()
 	v.touched = *s.touched.Copy()
-	v.frameworkID, v.rootStamp, v.mesos = s.frameworkID, s.rootStamp, s.mesos
+	v.frameworkID, v.rootStamp, v.mesos, v.gauges = s.frameworkID, s.rootStamp, s.mesos, s.gauges
 	v.staged, v.running = s.staged, s.running
 	return n
 }
@@ -298,5 +299,8 @@ func (v *View) FrameworkID() string { return v.frameworkID }
 
 // Mesos is the state of the connection to the master.
 func (v *View) Mesos() Mesos { return v.mesos }
+
+// Gauges are sizes inside the machine.
+func (v *View) Gauges() Gauges { return v.gauges }
 
 func delayKey(ref core.ConfigRef) string { return versionKey(ref.Spec, ref.ConfigChange) }

@@ -275,6 +275,9 @@ func (s *State) SetFrameworkID(id string) {
 	s.note(TableFramework, "id", id)
 }
 
+// SetGauges notes the sizes; they are not stored.
+func (s *State) SetGauges(g Gauges) { s.gauges = g }
+
 // SetMesos notes the state of the connection (volatile).
 func (s *State) SetMesos(m Mesos) { s.mesos = m }
 

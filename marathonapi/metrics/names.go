@@ -90,7 +90,15 @@ var table = []Row{
 	{"http.responses.5xx.rate.meter", MeterKind, "answers 5xx"},
 
 	{"stadion.batch.rows.histogram", HistogramKind, "rows per committed batch"},
-	{"stadion.launch.accept-to-running.timer.seconds", TimerKind, "from the decision to launch to TASK_RUNNING"},
+	{"stadion.batch.events.histogram", HistogramKind, "events per batch"},
+	{"stadion.launch.post-to-durable.timer.seconds", TimerKind, "changes, from their arrival until they are stored"},
+	{"stadion.launch.queued-to-offer.timer.seconds", TimerKind, "from an instance's begin of waiting until an offer fits"},
+	{"stadion.launch.offer-to-accept.timer.seconds", TimerKind, "from a fitting offer until the launch is stored and sent"},
+	{"stadion.launch.accept-to-running.timer.seconds", TimerKind, "from a fitting offer to TASK_RUNNING"},
+	{"stadion.launch.running-to-healthy.timer.seconds", TimerKind, "from TASK_RUNNING until all health checks pass for the first time"},
+	{"stadion.inbox.commands.gauge", GaugeKind, "changes that wait to be looked at"},
+	{"stadion.inbox.events.gauge", GaugeKind, "events of the master and of probes that wait to be looked at"},
+	{"stadion.snapshot.age.gauge.seconds", GaugeKind, "how long readers have not seen what is decided but not stored yet"},
 	{"stadion.store.away.gauge", GaugeKind, "1 while etcd takes no writes"},
 }
 

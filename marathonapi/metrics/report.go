@@ -59,12 +59,12 @@ func (r *Registry) values(prefix string, each func(name string, v float64)) {
 			each(n+".count", float64(m.Count()))
 			each(n+".m1_rate", clean(m.Rate1()))
 		case HistogramKind:
-			s := spreadOf(r.histograms[row.Name].Snapshot(), 1)
+			s := spreadOf(r.histograms[row.Name].snapshot(), 1)
 			each(n+".count", float64(s.count))
 			each(n+".mean", s.mean)
 			each(n+".p99", s.q[4])
 		case TimerKind:
-			s := spreadOf(r.timers[row.Name].Snapshot(), float64(time.Second))
+			s := spreadOf(r.timers[row.Name].snapshot(), float64(time.Second))
 			each(n+".count", float64(s.count))
 			each(n+".mean", s.mean)
 			each(n+".p99", s.q[4])

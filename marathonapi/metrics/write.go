@@ -83,11 +83,11 @@ func (r *Registry) JSON(prefix string) map[string]any {
 			ratesOf(m).add(out)
 			meters[name] = out
 		case HistogramKind:
-			histograms[name] = spreadOf(r.histograms[row.Name].Snapshot(), 1).json()
+			histograms[name] = spreadOf(r.histograms[row.Name].snapshot(), 1).json()
 		case TimerKind:
-			t := r.timers[row.Name].Snapshot()
-			out := spreadOf(t, float64(time.Second)).json()
-			ratesOf(t).add(out)
+			t := r.timers[row.Name]
+			out := spreadOf(t.snapshot(), float64(time.Second)).json()
+			ratesOf(t.meter.Snapshot()).add(out)
 			out["duration_units"], out["rate_units"] = "seconds", "calls/second"
 			timers[name] = out
 		}
@@ -119,11 +119,11 @@ func (r *Registry) Prometheus(w io.Writer, prefix string) error {
 				p.one("gauge", a[1]+"_rate_m1_rate_meter", m.Rate1())
 			}
 		case HistogramKind:
-			p.summary(n, spreadOf(r.histograms[row.Name].Snapshot(), 1))
+			p.summary(n, spreadOf(r.histograms[row.Name].snapshot(), 1))
 		case TimerKind:
-			t := r.timers[row.Name].Snapshot()
-			p.summary(n, spreadOf(t, float64(time.Second)))
-			p.rates(n, ratesOf(t))
+			t := r.timers[row.Name]
+			p.summary(n, spreadOf(t.snapshot(), float64(time.Second)))
+			p.rates(n, ratesOf(t.meter.Snapshot()))
 		}
 	}
 	return p.err
