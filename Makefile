@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat soak-churn
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -64,6 +64,13 @@ soak-processes: build
 ONLY ?= .
 mutation:
 	cd compat-tests && $(GO) run ./mutation -run '$(ONLY)'
+
+# Servers under churn for an hour, and whether anything grows: a report in bin/soak.svg and bin/soak.txt.
+DURATION ?= 1h
+APPS     ?= 1000
+soak-churn: build
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./soak -run TestChurn -count=1 -v -timeout 0 \
+		-soak.duration $(DURATION) -soak.apps $(APPS) -soak.report $(CURDIR)/bin/soak
 
 FUZZTIME ?= 10m
 fuzz:

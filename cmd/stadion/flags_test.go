@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -68,5 +71,80 @@ func TestSecretsStay(t *testing.T) {
 	b, err := json.Marshal(flagValues(f))
 	if err != nil || strings.Contains(string(b), "hunter2") {
 		t.Errorf("%v: %s", err, b)
+	}
+}
+
+// TestMarathonsFlags: every flag of Marathon 1.11 is accepted on the command line and as MARATHON_<NAME>, and one that
+// does not do what it does there says what to do instead (http-api.md 12).
+func TestMarathonsFlags(t *testing.T) {
+	list, err := os.ReadFile("testdata/marathon-1.11-flags.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(list)) {
+		row, known := newFlagSet("server", serverRows()).rows[strings.TrimPrefix(name, "disable_")]
+		if !known {
+			t.Errorf("--%s is unknown", name)
+			continue
+		}
+		value := cmp.Or(row.def, "1")
+		arg, env := "--"+name+"="+value, "MARATHON_"+strings.ToUpper(name)+"="+value
+		if row.kind == toggle {
+			arg, env = "--"+name, "MARATHON_"+strings.ToUpper(name)+"="
+		}
+		for form, in := range map[string][2][]string{"flag": {{arg}, nil}, "environment": {nil, {env}}} {
+			f := newFlagSet("server", serverRows())
+			if err := f.parse(in[0], in[1]); err != nil {
+				t.Errorf("--%s as %s: %v", name, form, err)
+			}
+			if form == "environment" && (name != strings.ToLower(name) || strings.HasPrefix(name, "app_")) {
+				continue // MARATHON_APP_ variables are of apps; two names are in mixed case, which variables cannot tell
+			}
+			if warned := len(f.warnings()) == 1; warned != (row.use != kept) {
+				t.Errorf("--%s as %s: warnings %q, its use is %d", name, form, f.warnings(), row.use)
+			}
+		}
+		if row.use != kept && row.help == "" {
+			t.Errorf("--%s does not say what to do instead", name)
+		}
+	}
+}
+
+// TestFlagGroups: the rows of a group stand together, so that the help shows each group once.
+func TestFlagGroups(t *testing.T) {
+	seen, last := map[string]bool{}, ""
+	for _, row := range serverRows() {
+		if row.group != last && seen[row.group] {
+			t.Errorf("--%s stands apart from its group %q", row.name, row.group)
+		}
+		seen[row.group], last = true, row.group
+		if row.help == "" {
+			t.Errorf("--%s has no help", row.name)
+		}
+	}
+}
+
+// TestPackagingFlags: the flags and variables in the compose file, the unit and the guide are ours.
+func TestPackagingFlags(t *testing.T) {
+	rows := newFlagSet("server", serverRows()).rows
+	for _, file := range []string{"compose.yaml", "stadion.service", "MOVING.md"} {
+		text, err := os.ReadFile("packaging/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, m := range regexp.MustCompile(`--([a-z_]+)(?:[= ]|\x60)|MARATHON_([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
+			name := cmp.Or(m[1], strings.ToLower(m[2]))
+			if name == "name" || name == "marathon" { // of etcd, of marathon-lb
+				continue
+			}
+			found++
+			if _, known := rows[strings.TrimPrefix(name, "disable_")]; !known {
+				t.Errorf("%s names %s, which is no flag", file, name)
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s names no flag", file)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,7 +27,7 @@ type balancer struct {
 	host     string // a loopback address that is ours alone, for any service ports
 	frontend string // host:port where services are told apart by name
 	proxy    *exec.Cmd
-	output   strings.Builder
+	output   outputLog
 
 	mu      sync.Mutex
 	addrs   []string // backends of the running configuration
@@ -59,7 +58,6 @@ func startBalancer(c *caller) *balancer {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
-	loop.Go(func() { b.follow(ctx, events) })
 	c.Cleanup(func() {
 		cancel()
 		loop.Wait()
@@ -69,14 +67,42 @@ func startBalancer(c *caller) *balancer {
 			c.Logf("HAProxy: %s\nits configuration:\n%s", &b.output, b.text)
 		}
 	})
-	harness.Await(c, waitLimit, "HAProxy listens", func() (bool, string) {
-		conn, err := net.Dial("tcp", b.frontend)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil, fmt.Sprint(err)
-	})
+	if !b.output.await(1) {
+		c.Fatal("HAProxy does not start")
+	}
+	loop.Go(func() { b.follow(ctx, events) })
 	return b
+}
+
+// outputLog keeps what HAProxy says.
+type outputLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *outputLog) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *outputLog) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// loads counts the configurations that workers have taken up.
+func (o *outputLog) loads() int { return strings.Count(o.String(), "Loading success") }
+
+// await waits until n configurations have been taken up: a signal that comes before is lost.
+func (o *outputLog) await(n int) bool {
+	for end := time.Now().Add(waitLimit); o.loads() < n; time.Sleep(pollInterval) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // loopback is an address of this machine that belongs to name.
@@ -154,8 +180,9 @@ func (b *balancer) reload() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reloads++
-	if err := b.proxy.Process.Signal(syscall.SIGUSR2); err != nil {
-		b.c.Errorf("reload HAProxy: %v", err)
+	loads := b.output.loads()
+	if err := b.proxy.Process.Signal(syscall.SIGUSR2); err != nil || !b.output.await(loads+1) {
+		b.c.Errorf("HAProxy does not reload: %v", err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // marathonLB is a proxy that works as marathon-lb does: it hears of changes by events, reads all apps with their tasks,
 // writes a configuration of HAProxy and reloads it when it has changed. HAProxy is the real one.
 func marathonLB() client {
-	return client{name: "marathon-lb + HAProxy", group: "lb", ready: func(t *testing.T) string { return program(t, "haproxy") }, features: []feature{
+	return client{name: "marathon-lb + HAProxy", group: "lb", ready: func(t *testing.T) string { return harness.Program(t, "haproxy") }, features: []feature{
 		{"discovery", (*caller).lbDiscovery}, {"traffic", (*caller).lbTraffic}, {"scaling", (*caller).lbScaling}, {"delete", (*caller).lbDelete}}}
 }
 
@@ -85,8 +85,8 @@ type lbApp struct {
 	Labels          map[string]string
 	PortDefinitions []struct{ Port int }
 	HealthChecks    []struct {
-		Protocol, Path                                                             string
-		PortIndex                                                                  int
+		Protocol, Path                                                              string
+		PortIndex                                                                   int
 		TimeoutSeconds, IntervalSeconds, GracePeriodSeconds, MaxConsecutiveFailures int
 	}
 	Tasks []lbTask

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"stadion/compat-tests/harness"
 )
 
 // debianPython is the interpreter that Debian's packages are for.
@@ -24,7 +26,7 @@ var pythonSteps = []struct{ column, name string }{
 // marathonPython runs marathon_python.py: once for all features, and once more for the end of the leader.
 func marathonPython() client {
 	cl := client{name: "marathon-python", group: "py", ready: func(t *testing.T) string {
-		return need(t, "python3-marathon", func() bool { return exec.Command(debianPython, "-c", "import marathon").Run() == nil })
+		return harness.Need(t, "python3-marathon", func() bool { return exec.Command(debianPython, "-c", "import marathon").Run() == nil })
 	}}
 	var once sync.Once
 	said := map[string]string{} // by step: PASS, or FAIL and why

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stadion/compat-tests/harness"
 )
 
 //go:embed scripts
@@ -17,7 +19,7 @@ var scriptFiles embed.FS
 
 func shellReady(t *testing.T) string {
 	for _, name := range []string{"bash", "curl", "jq"} {
-		if why := program(t, name); why != "" {
+		if why := harness.Program(t, name); why != "" {
 			return why
 		}
 	}

@@ -43,7 +43,7 @@ func (tg *target) id(rest string) string { return tg.base + "/" + rest }
 // client is a row of the table: its features run in this order, one client beside the other.
 type client struct {
 	name     string
-	group    string // of its apps, below the base
+	group    string                  // of its apps, below the base
 	ready    func(*testing.T) string // why the client cannot run here; nil: it always can
 	features []feature
 }

@@ -50,7 +50,7 @@ func (a *API) OpenEvents(query string, headers map[string]string) *Stream {
 		a.t.Fatalf("open the event stream: %v", err)
 	}
 	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || !strings.HasPrefix(got, "text/event-stream") {
-		a.t.Fatalf("the event stream: %d %s", res.StatusCode, got)
+		a.t.Fatalf("the event stream: %d %s from %s with Accept %q", res.StatusCode, got, res.Request.URL, res.Request.Header["Accept"])
 	}
 	s := &Stream{t: a.t, Events: make(chan Event, eventBuffer), Beats: make(chan struct{}, 1), bad: make(chan error, 1), Cancel: cancel}
 	go func() {

@@ -77,6 +77,7 @@ func (b *Batch) add(o *Batch) {
 	b.Notices = append(b.Notices, o.Notices...)
 	b.Probes = append(b.Probes, o.Probes...)
 	b.Logs = append(b.Logs, o.Logs...)
+	b.Marks = append(b.Marks, o.Marks...)
 }
 
 // crash replaces the machine by that of a new leader, connected again.

@@ -1,4 +1,4 @@
-package clients
+package harness
 
 import (
 	"os"
@@ -17,8 +17,8 @@ var installed struct {
 	why string // nothing could be installed
 }
 
-// need returns why there is no such thing; there tells whether there is.
-func need(t *testing.T, what string, there func() bool) string {
+// Need returns why there is no such thing, after an attempt to install it; there tells whether there is.
+func Need(t testing.TB, what string, there func() bool) string {
 	t.Helper()
 	if there() {
 		return ""
@@ -33,14 +33,14 @@ func need(t *testing.T, what string, there func() bool) string {
 	return what + " is missing: " + installed.why
 }
 
-// program is need for a program in the path.
-func program(t *testing.T, name string) string {
+// Program is Need for a program in the path.
+func Program(t testing.TB, name string) string {
 	t.Helper()
-	return need(t, name, func() bool { _, err := exec.LookPath(name); return err == nil })
+	return Need(t, name, func() bool { _, err := exec.LookPath(name); return err == nil })
 }
 
 // install returns why the packages cannot be installed.
-func install(t *testing.T) string {
+func install(t testing.TB) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return "install " + strings.Join(debianPackages, ", ") + " (this needs root)"
