@@ -375,10 +375,11 @@ func (s *Server) Publish(seq uint64, notices []core.Notice) {
 	}
 }
 
-// events is GET /v2/events. The Accept line must be exactly text/event-stream (http-api.md 11.1).
+// events is GET /v2/events. An Accept line must be exactly text/event-stream (http-api.md 11.1); there may be more of them,
+// because event stream libraries repeat theirs when a standby sends them to the leader.
 func (s *Server) events(r *request) error {
 	req := r.Request()
-	if a := req.Header.Values("Accept"); len(a) != 1 || a[0] != typeEvent || req.Method == http.MethodHead {
+	if !slices.Contains(req.Header.Values("Accept"), typeEvent) || req.Method == http.MethodHead {
 		return echo.NewHTTPError(http.StatusMethodNotAllowed)
 	}
 	kinds := map[string]bool{}

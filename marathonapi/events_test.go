@@ -32,7 +32,7 @@ func listen(t *testing.T, web *httptest.Server, query string, header ...string) 
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		req.Header.Add(header[i], header[i+1])
 	}
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
@@ -102,6 +102,18 @@ func TestEventsNeedExactAccept(t *testing.T) {
 	for _, a := range []string{"", "*/*", "text/event-stream, */*", "text/event-stream;q=1", "application/json"} {
 		if w := get(s, "GET", "/v2/events", "Accept", a); w.Code != 405 || w.Body.String() != `{"message":"Method Not Allowed"}` {
 			t.Errorf("Accept %q: %d %s", a, w.Code, w.Body)
+		}
+	}
+}
+
+// TestEventsAcceptTwice: Go's event source library adds its headers once more when a standby sends it to the leader, where
+// Go's own client has copied them already (http-api.md 11.1).
+func TestEventsAcceptTwice(t *testing.T) {
+	s, _ := stillServer(filled(1, 0))
+	web := streamServer(t, s)
+	for _, again := range []string{"text/event-stream", "*/*"} {
+		if res := listen(t, web, "", "Accept", again).res; res.StatusCode != http.StatusOK {
+			t.Errorf("a second line %q: %d", again, res.StatusCode)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (a *API) OpenEvents(query string, headers map[string]string) *Stream {
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
-	res, err := http.DefaultClient.Do(req) // a standby sends to the leader
+	res, err := (&http.Client{}).Do(req) // a standby sends to the leader
 	if err != nil {
 		a.t.Fatalf("open the event stream: %v", err)
 	}
