@@ -3,14 +3,17 @@ package clients
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,14 +29,16 @@ type balancer struct {
 	dir      string
 	host     string // a loopback address that is ours alone, for any service ports
 	frontend string // host:port where services are told apart by name
-	proxy    *exec.Cmd
 	output   outputLog
+	running  sync.WaitGroup // of all HAProxy processes
 
 	mu      sync.Mutex
 	addrs   []string // backends of the running configuration
 	ports   []int    // service ports of it
 	text    string
 	reloads int
+	pid     int // of the process that takes connections
+	all     []*os.Process
 }
 
 // lbEvents are the events that marathon-lb asks for.
@@ -51,25 +56,16 @@ func startBalancer(c *caller) *balancer {
 	c.Cleanup(func() { _ = os.RemoveAll(dir) })
 	events := c.api.OpenEvents(lbEvents, nil).Events // before the first look, so that nothing is missed
 	b.look()
-	b.proxy = exec.Command("haproxy", "-W", "-f", b.file())
-	b.proxy.Stdout, b.proxy.Stderr = &b.output, &b.output
-	if err := b.proxy.Start(); err != nil {
-		c.Fatal(err)
+	c.Cleanup(b.stop)
+	if err := b.reload(); err != nil {
+		c.Fatalf("start HAProxy: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
 	c.Cleanup(func() {
 		cancel()
 		loop.Wait()
-		_ = b.proxy.Process.Signal(syscall.SIGTERM)
-		_ = b.proxy.Wait()
-		if c.Failed() {
-			c.Logf("HAProxy: %s\nits configuration:\n%s", &b.output, b.text)
-		}
 	})
-	if !b.output.await(1) {
-		c.Fatal("HAProxy does not start")
-	}
 	loop.Go(func() { b.follow(ctx, events) })
 	return b
 }
@@ -90,19 +86,6 @@ func (o *outputLog) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
-}
-
-// loads counts the configurations that workers have taken up.
-func (o *outputLog) loads() int { return strings.Count(o.String(), "Loading success") }
-
-// await waits until n configurations have been taken up: a signal that comes before is lost.
-func (o *outputLog) await(n int) bool {
-	for end := time.Now().Add(waitLimit); o.loads() < n; time.Sleep(pollInterval) {
-		if time.Now().After(end) {
-			return false
-		}
-	}
-	return true
 }
 
 // loopback is an address of this machine that belongs to name.
@@ -134,8 +117,12 @@ func (b *balancer) follow(ctx context.Context, events <-chan harness.Event) {
 				pending = false
 			}
 		}
-		if b.look() {
-			b.reload()
+		if !b.look() {
+			continue
+		}
+		if err := b.reload(); err != nil {
+			b.c.Errorf("reload HAProxy: %v", err)
+			return
 		}
 	}
 }
@@ -175,14 +162,63 @@ func (b *balancer) look() bool {
 	return true
 }
 
-// reload hands the sockets over to a new worker, so that no connection is refused.
-func (b *balancer) reload() {
+// reload starts a process with the new configuration, which takes the sockets over and then tells the old one to finish what
+// it has, so that no connection is refused. It returns when the new one answers.
+func (b *balancer) reload() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.reloads++
-	loads := b.output.loads()
-	if err := b.proxy.Process.Signal(syscall.SIGUSR2); err != nil || !b.output.await(loads+1) {
-		b.c.Errorf("HAProxy does not reload: %v", err)
+	socket := filepath.Join(b.dir, "s")
+	args := []string{"-db", "-f", b.file()}
+	if b.pid != 0 {
+		args = append(args, "-x", socket, "-sf", strconv.Itoa(b.pid))
+		b.reloads++
+	}
+	cmd := exec.Command("haproxy", args...)
+	cmd.Stdout, cmd.Stderr = &b.output, &b.output
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	b.running.Go(func() { _ = cmd.Wait(); close(ended) })
+	b.pid, b.all = cmd.Process.Pid, append(b.all, cmd.Process)
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); {
+		if answersAs(socket, b.pid) {
+			return nil
+		}
+		select {
+		case <-ended:
+			return errors.New("it has ended")
+		case <-time.After(pollInterval):
+		}
+	}
+	return errors.New("it does not answer")
+}
+
+// answersAs asks who takes commands at the socket.
+func answersAs(socket string, pid int) bool {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(waitLimit))
+	if _, err := conn.Write([]byte("show info\n")); err != nil {
+		return false
+	}
+	info, err := io.ReadAll(conn)
+	return err == nil && strings.Contains(string(info), fmt.Sprintf("\nPid: %d\n", pid))
+}
+
+// stop ends all processes; most of the old ones have ended by themselves.
+func (b *balancer) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.all {
+		_ = p.Signal(syscall.SIGTERM) // an error where it has been waited for
+	}
+	b.running.Wait()
+	if b.c.Failed() {
+		b.c.Logf("HAProxy: %s\nits configuration:\n%s", &b.output, b.text)
 	}
 }
 

@@ -8,7 +8,7 @@ import threading
 import time
 
 port, word = int(sys.argv[1]), sys.argv[2]
-QUIET = 2  # seconds without a request after which proxies are taken to have noticed
+QUIET = 1  # seconds without a request after which proxies are taken to have noticed
 state = {"draining": False, "last": 0.0}
 
 

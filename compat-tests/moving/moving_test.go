@@ -20,16 +20,15 @@ const limit = 60 * time.Second
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// commands are the guide's blocks by what they begin with.
-func commands(t *testing.T) map[string]string {
+// commands are the guide's blocks, in order.
+func commands(t *testing.T) (out []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "cmd", "stadion", "packaging", "MOVING.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]string{}
 	for _, block := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		out[strings.Join(strings.Fields(block[1])[:4], " ")] = block[1]
+		out = append(out, block[1])
 	}
 	return out
 }
@@ -38,19 +37,25 @@ func commands(t *testing.T) map[string]string {
 type move struct {
 	*testing.T
 	dir      string
-	blocks   map[string]string
+	blocks   []string // not yet run
 	old, new *harness.API
 }
 
-// run runs the block that begins so, as a user would in a shell.
+// take takes the next block, which must begin so.
+func (m *move) take(begin string) string {
+	m.Helper()
+	if len(m.blocks) == 0 || !strings.HasPrefix(m.blocks[0], begin) {
+		m.Fatalf("the guide goes on with %q, not with %q", m.blocks, begin)
+	}
+	block := m.blocks[0]
+	m.blocks = m.blocks[1:]
+	return block
+}
+
+// run runs the next block as a user would in a shell.
 func (m *move) run(begin string) string {
 	m.Helper()
-	block, ok := m.blocks[begin]
-	if !ok {
-		m.Fatalf("the guide has no block that begins with %q", begin)
-	}
-	delete(m.blocks, begin)
-	block = strings.NewReplacer("http://marathon:8080", m.old.URL, "http://stadion:8080", m.new.URL).Replace(block)
+	block := strings.NewReplacer("http://marathon:8080", m.old.URL, "http://stadion:8080", m.new.URL).Replace(m.take(begin))
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", block)
 	cmd.Dir = m.dir
 	out, err := cmd.CombinedOutput()
@@ -77,10 +82,9 @@ func TestGuide(t *testing.T) {
 	m.old = server(t, ports, "server", "--master", master, "--etcd_endpoints", etcd.Endpoint, "--etcd_prefix", "/old", "--hostname", "127.0.0.1")
 	m.new = harness.NewAPI(t, "")
 	furnish(t, m.old)
-	m.run("curl -s http://marathon:8080/v2/groups >")
-	m.run("jq 'del(.version, .pods)' marathon.json >")
-	start := m.blocks["stadion server --master zk://mesos1:2181,mesos2:2181/mesos"]
-	delete(m.blocks, "stadion server --master zk://mesos1:2181,mesos2:2181/mesos")
+	m.run("curl -s http://marathon:8080/v2/groups")
+	m.run("jq 'del(.version, .pods)'")
+	start := m.take("stadion server")
 	start = strings.NewReplacer("\\\n", " ", `"$(hostname -f)"`, "127.0.0.1", "zk://mesos1:2181,mesos2:2181/mesos", master,
 		"http://etcd1:2379,http://etcd2:2379,http://etcd3:2379", etcd.Endpoint).Replace(start)
 	m.new = server(t, ports, strings.Fields(start)[1:]...)
@@ -102,8 +106,8 @@ func TestGuide(t *testing.T) {
 	if got, want := shape(t, m.new), shape(t, m.old); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("there runs %v, here %v", want, got)
 	}
-	for block := range m.blocks {
-		t.Errorf("the block that begins with %q is not tried", block)
+	for _, block := range m.blocks {
+		t.Errorf("not tried: %s", block)
 	}
 	m.old.Must(http.MethodPut, "/v2/groups/shop?force=true", map[string]any{"scaleBy": 0}, 200)
 	quiet(t, m.old)

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	duration = flag.Duration("soak.duration", 8*time.Second, "length of the churn")
+	duration = flag.Duration("soak.duration", 5*time.Second, "length of the churn")
 	apps     = flag.Int("soak.apps", 30, "number of apps")
 	report   = flag.String("soak.report", "", "where the report goes, without its ending; empty: nowhere")
 	pace     = flag.Duration("soak.pace", 100*time.Millisecond, "pause of each of the workers between two changes")
