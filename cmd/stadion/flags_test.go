@@ -135,7 +135,7 @@ func TestPackagingFlags(t *testing.T) {
 		found := 0
 		for _, m := range regexp.MustCompile(`--([a-z_]+)(?:[= ]|\x60)|MARATHON_([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
 			name := cmp.Or(m[1], strings.ToLower(m[2]))
-			if name == "name" || name == "marathon" { // of etcd, of marathon-lb
+			if name == "name" || name == "marathon" || name == "from" { // of etcd, of marathon-lb, of stadion import
 				continue
 			}
 			found++

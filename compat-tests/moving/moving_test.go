@@ -20,7 +20,7 @@ const limit = 60 * time.Second
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// commands are the guide's blocks, in order.
+// commands are the blocks of the guide's part B, in order; those of part A are indented.
 func commands(t *testing.T) (out []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "cmd", "stadion", "packaging", "MOVING.md"))
@@ -84,10 +84,7 @@ func TestGuide(t *testing.T) {
 	furnish(t, m.old)
 	m.run("curl -s http://marathon:8080/v2/groups")
 	m.run("jq 'del(.version, .pods)'")
-	start := m.take("stadion server")
-	start = strings.NewReplacer("\\\n", " ", `"$(hostname -f)"`, "127.0.0.1", "zk://mesos1:2181,mesos2:2181/mesos", master,
-		"http://etcd1:2379,http://etcd2:2379,http://etcd3:2379", etcd.Endpoint).Replace(start)
-	m.new = server(t, ports, strings.Fields(start)[1:]...)
+	m.new = server(t, ports, "server", "--master", master, "--etcd_endpoints", etcd.Endpoint, "--framework_name", "stadion", "--hostname", "127.0.0.1")
 	plan := m.run("curl -s -X PUT 'http://stadion:8080/v2/groups?dryRun=true'")
 	for _, id := range []string{"/shop/web", "/shop/db", "/alone"} {
 		if !strings.Contains(plan, `"`+id+`"`) {
