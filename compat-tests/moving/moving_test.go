@@ -135,7 +135,7 @@ func furnish(t *testing.T, api *harness.API) {
 		object{"id": "shop", "apps": []any{
 			sleeper("web", 2, object{"dependencies": []string{"db"}, "labels": object{"HAPROXY_GROUP": "external"}, "env": object{"COLOUR": "red"}, "portDefinitions": []any{object{"port": 10800, "name": "http"}},
 				"constraints": []any{[]string{"hostname", "LIKE", ".*"}}, "upgradeStrategy": object{"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.5}}),
-			sleeper("db", 1, object{"healthChecks": []any{object{"protocol": "COMMAND", "command": object{"value": "true"}, "intervalSeconds": 1}}})},
+			sleeper("db", 1, object{"healthChecks": []any{object{"protocol": "COMMAND", "command": object{"value": "true"}, "intervalSeconds": 1, "delaySeconds": 0}}})},
 			"groups": []any{object{"id": "jobs", "apps": []any{sleeper("nightly", 0, nil)}}}}}}, 200, 201)
 	quiet(t, api)
 	for _, id := range []string{"/pod", "/shop/jobs/pod"} {
