@@ -137,8 +137,8 @@ func (l *Loop) closeBatch() bool {
 		l.release(c)
 		return true
 	}
-	l.flying = c
 	l.behind.Store(c.at.UnixNano())
+	l.flying = c
 	l.commits <- c
 	return false
 }
