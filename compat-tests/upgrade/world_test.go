@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +28,17 @@ type world struct {
 	*testing.T
 	*harness.Server
 	script string
+	args   []string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	srv := harness.Dev(t, "--agents", "2")
-	w := &world{T: t, Server: srv, script: filepath.Join(srv.Dir, "web.py")}
+	dir := t.TempDir()
+	harness.KillLeftovers(t, dir)
+	ports := harness.NewPorts(t)
+	w := &world{T: t, script: filepath.Join(dir, "web.py"), args: []string{"dev", "--data_dir", filepath.Join(dir, "data"), "--http_address", "127.0.0.1",
+		"--http_port", strconv.Itoa(ports.Next(t)), "--resources", ports.Resources(), "--agents", "2"}}
+	w.start(dir)
 	text, err := os.ReadFile("web.py")
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +47,19 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *world) start(dir string) {
+	w.Helper()
+	p := harness.Start(w, w.args...)
+	w.Server = &harness.Server{Process: p, API: harness.NewAPI(w, p.Ready()), Dir: dir}
+}
+
+// crash kills the server with kill -9 and starts it again; the tasks go on.
+func (w *world) crash() {
+	w.Helper()
+	w.Kill()
+	w.start(w.Dir)
 }
 
 // web is the service that answers word; more overrides.
