@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"stadion/core"
@@ -26,9 +27,10 @@ type SpecPreview struct {
 	First Decision
 }
 
-// DryRun describes an update that Prepare made on now. instances yields the instances of a spec in order of their
-// ids. Health is judged by what Mesos reported: an instance that runs counts as healthy unless it said otherwise.
-func DryRun(now core.Tree, u *Update, instances func(core.PathID) []*core.Instance) (*Preview, error) {
+// DryRun describes an update that Prepare made on now. instances yields the instances of a spec; view makes what Next
+// would see of a spec that is to become target (nil: that is to go), the same as when the update is carried out.
+func DryRun(now core.Tree, u *Update, instances func(core.PathID) iter.Seq[*core.Instance], view func(id core.PathID, target core.RunSpec) *SpecView) (*Preview, error) {
+	Repair(u, instances)
 	out := &Preview{Steps: u.Steps}
 	last := make(map[core.PathID]core.Action)
 	for _, s := range u.Steps {
@@ -49,15 +51,12 @@ func DryRun(now core.Tree, u *Update, instances func(core.PathID) []*core.Instan
 		}
 		if a, acts := last[c.ID]; acts {
 			p.Action, p.Restart = a.Kind, a.Kind == core.ActionRestart
-			v := &SpecView{Target: s, Instances: instances(c.ID), Healthy: seemsHealthy}
-			p.First = Next(a, v)
+			p.First = Next(a, view(c.ID, s))
 		}
 		out.Specs = append(out.Specs, p)
 	}
 	return out, nil
 }
-
-func seemsHealthy(i *core.Instance) bool { return i.Healthy != core.Unhealthy }
 
 // setLike are the fields whose order does not matter (behaviour.md 1.4).
 var setLike = []string{"constraints", "dependencies"}

@@ -1,6 +1,7 @@
 package deployments
 
 import (
+	"iter"
 	"slices"
 	"testing"
 
@@ -15,13 +16,17 @@ func TestDryRun(t *testing.T) {
 	quiet := app("/quiet", "x", 1)
 	quiet.ExecutorResources = &core.ExecutorResources{CPUs: 1}
 	_, u := change(t, tree, core.Change{Put: []core.RunSpec{labelled, app("/b", "x", 0), app("/n", "x", 4), quiet}, Remove: []core.PathID{"/gone"}}, 2)
-	p, err := DryRun(tree, u, func(id core.PathID) (out []*core.Instance) {
+	instances := func(id core.PathID) iter.Seq[*core.Instance] {
+		var out []*core.Instance
 		for n := range 3 {
 			if id != "/n" {
 				out = append(out, &core.Instance{ID: core.InstanceID(id[1:]) + ".instance-" + core.InstanceID(rune('0'+n)), Version: 1, Condition: core.Running})
 			}
 		}
-		return out
+		return slices.Values(out)
+	}
+	p, err := DryRun(tree, u, instances, func(id core.PathID, target core.RunSpec) *SpecView {
+		return &SpecView{Target: target, Instances: slices.Collect(instances(id))}
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"stadion/core"
+	"stadion/core/machine"
 	"stadion/core/state"
 	"stadion/deployments"
 )
@@ -50,7 +51,10 @@ func (s *Server) dryRun(r *request, ch core.Change) error {
 	if err != nil {
 		return err
 	}
-	p, err := deployments.DryRun(r.snap, u, func(id core.PathID) []*core.Instance { return slices.Collect(r.snap.InstancesOf(id)) })
+	view := func(id core.PathID, target core.RunSpec) *deployments.SpecView {
+		return machine.ViewOf(&r.snap.View, id, target, ch.Sentenced)
+	}
+	p, err := deployments.DryRun(r.snap, u, r.snap.InstancesOf, view)
 	if err != nil {
 		return fmt.Errorf("preview: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/deployments"
 	"stadion/offers"
 )
@@ -125,44 +126,59 @@ func (m *Machine) stopAll(spec core.PathID, victims []core.InstanceID, reason st
 
 // view collects what deployments.Next sees of a spec.
 func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView {
-	v := &deployments.SpecView{Healthy: m.consideredHealthy, Ready: m.consideredReady, Now: m.now}
-	v.Instances = slices.AppendSeq(make([]*core.Instance, 0, m.st.Counts(a.Spec).Instances), m.st.InstancesOf(a.Spec))
-	if a.Kind == core.ActionStop {
+	var spec core.RunSpec
+	if a.Kind != core.ActionStop {
+		var ok bool
+		if spec, ok = m.st.SpecAt(a.Spec, a.Version); !ok {
+			spec, _ = m.st.Spec(a.Spec)
+		}
+	}
+	var sentenced []core.InstanceID
+	if d != nil {
+		sentenced = d.Sentenced
+	}
+	v := ViewOf(&m.st.View, a.Spec, spec, sentenced)
+	v.Now = m.now
+	if spec != nil {
+		v.Hold = holdOf(d, spec)
+	}
+	return v
+}
+
+// ViewOf is what deployments.Next sees of a spec that is to become target, nil if it is to go. What a client is told
+// beforehand (dryRun) is decided on the same view as what is done.
+func ViewOf(st *state.View, id core.PathID, target core.RunSpec, sentenced []core.InstanceID) *deployments.SpecView {
+	v := &deployments.SpecView{Target: target,
+		Instances: slices.AppendSeq(make([]*core.Instance, 0, st.Counts(id).Instances), st.InstancesOf(id)),
+		Healthy:   func(i *core.Instance) bool { return consideredHealthy(st, i) },
+		Ready:     func(i *core.Instance) bool { return consideredReady(st, i) }}
+	if target == nil {
 		return v
 	}
-	spec, ok := m.st.SpecAt(a.Spec, a.Version)
-	if !ok {
-		spec, ok = m.st.Spec(a.Spec)
-	}
-	if !ok {
-		return v
-	}
-	v.Target = spec
-	v.Hold = holdOf(d, spec)
-	if d != nil && len(d.Sentenced) > 0 {
-		named := make(map[core.InstanceID]bool, len(d.Sentenced))
-		for _, id := range d.Sentenced {
+	if len(sentenced) > 0 {
+		named := make(map[core.InstanceID]bool, len(sentenced))
+		for _, id := range sentenced {
 			named[id] = true
 		}
 		v.Sentenced = func(id core.InstanceID) bool { return named[id] }
 	}
-	v.ConstraintKills = func(live []*core.Instance, n int) []core.InstanceID { return offers.ConstraintKills(spec, live, n) }
+	v.ConstraintKills = func(live []*core.Instance, n int) []core.InstanceID { return offers.ConstraintKills(target, live, n) }
 	return v
 }
 
 // consideredHealthy: runs, and all its health checks are alive when its version has any (D-01).
-func (m *Machine) consideredHealthy(i *core.Instance) bool {
+func consideredHealthy(st *state.View, i *core.Instance) bool {
 	if i.Condition != core.Running {
 		return false
 	}
-	s, ok := m.specFor(i)
+	s, ok := specFor(st, i)
 	if !ok || !s.HasHealthChecks() {
 		return true
 	}
 	if pod, ok := s.(*core.Pod); ok {
 		return podHealthy(pod, i)
 	}
-	return m.st.Health(i.ID).Aggregate() == core.Healthy
+	return st.Health(i.ID).Aggregate() == core.Healthy
 }
 
 // podHealthy: every container with a check reports that it is healthy (behaviour.md 11.6).
@@ -181,15 +197,15 @@ func podHealthy(pod *core.Pod, i *core.Instance) bool {
 }
 
 // consideredReady: its readiness check has passed, or there is none.
-func (m *Machine) consideredReady(i *core.Instance) bool {
-	s, ok := m.specFor(i)
+func consideredReady(st *state.View, i *core.Instance) bool {
+	s, ok := specFor(st, i)
 	if !ok || !s.HasReadinessChecks() {
 		return true
 	}
 	if len(i.Tasks) == 0 {
 		return false
 	}
-	r, ok := m.st.Readiness(i.Tasks[0].ID)
+	r, ok := st.Readiness(i.Tasks[0].ID)
 	return ok && r.Ready
 }
 

@@ -16,7 +16,7 @@ func (m *Machine) watchReadiness(a core.Action, v *deployments.SpecView) {
 		return
 	}
 	for _, i := range v.Instances {
-		if !broughtIn(a, v.Target, i) || i.Condition != core.Running || i.Goal != core.GoalRunning || m.consideredReady(i) {
+		if !broughtIn(a, v.Target, i) || i.Condition != core.Running || i.Goal != core.GoalRunning || v.Ready(i) {
 			continue
 		}
 		own, ok := m.app(i)

@@ -36,7 +36,7 @@ func (m *Machine) apply(ch core.Change, origin *Origin) (UpdateResult, error) {
 		m.notify("group_change_failed", "", core.GroupChanged{GroupID: groupID, Version: stamp, Reason: err.Error()})
 		return UpdateResult{}, err
 	}
-	m.repair(u)
+	deployments.Repair(u, m.st.InstancesOf)
 	d := &core.Deployment{ID: m.uuid(), Version: stamp, Steps: u.Steps, Specs: u.Changes, Groups: u.GroupChanges,
 		Sentenced: ch.Sentenced, StartedAt: m.now}
 	if ch.Rollback {
@@ -82,33 +82,6 @@ func (m *Machine) admit(ch core.Change, d *core.Deployment, conflicts []string) 
 		return err
 	}
 	return nil
-}
-
-// repair turns a scaling of a spec that an abandoned rollout left half done into a rolling restart: the next deployment
-// of a spec brings all of its instances to the newest configuration (D-58).
-func (m *Machine) repair(u *deployments.Update) {
-	for s := range u.Steps {
-		for k := range u.Steps[s].Actions {
-			a := &u.Steps[s].Actions[k]
-			target, ok := u.Target.Spec(a.Spec)
-			if a.Kind == core.ActionScale && ok && target.InstanceCount() > 0 && m.outdated(target) > 0 {
-				a.Kind = core.ActionRestart
-			}
-		}
-	}
-}
-
-// outdated counts the instances that shall run and have an older configuration than the spec.
-func (m *Machine) outdated(spec core.RunSpec) (n int) {
-	if m.st.Counts(spec.SpecID()).Instances == 0 {
-		return 0
-	}
-	for i := range m.st.InstancesOf(spec.SpecID()) {
-		if i.Goal == core.GoalRunning && i.Version < spec.Stamps().LastConfigChangeAt {
-			n++
-		}
-	}
-	return n
 }
 
 // storeTree writes the stamped versions, groups and the new root.
@@ -183,7 +156,7 @@ func (m *Machine) reportHalfDone(id core.PathID) {
 	if !ok {
 		return
 	}
-	if old := m.outdated(spec); old > 0 {
+	if old := deployments.Outdated(spec, m.st.InstancesOf(id)); old > 0 {
 		m.log(true, id, "%d instances keep an outdated configuration until the next deployment of %s", old, id)
 	}
 }

@@ -4,18 +4,21 @@ import (
 	"time"
 
 	"stadion/core"
+	"stadion/core/state"
 )
 
 // ms turns milliseconds into a duration.
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // specFor returns the definition an instance runs or will run: its own version, else the newest known (D-45).
-func (m *Machine) specFor(i *core.Instance) (core.RunSpec, bool) {
-	now, known := m.st.Spec(i.Spec)
+func (m *Machine) specFor(i *core.Instance) (core.RunSpec, bool) { return specFor(&m.st.View, i) }
+
+func specFor(v *state.View, i *core.Instance) (core.RunSpec, bool) {
+	now, known := v.Spec(i.Spec)
 	if known && now.SpecVersion() == i.Version {
 		return now, true
 	}
-	if s, ok := m.st.SpecAt(i.Spec, i.Version); ok {
+	if s, ok := v.SpecAt(i.Spec, i.Version); ok {
 		return s, true
 	}
 	return now, known
