@@ -34,6 +34,7 @@ type specPreview struct {
 	Restart bool                 `json:"restart"` // all present instances are replaced
 	Start   int                  `json:"start"`   // instances that are started, all in all
 	Stop    int                  `json:"stop"`    // instances that are stopped, all in all
+	Stopped []core.InstanceID    `json:"stopped"` // these, in order of their ids
 }
 
 type fieldDiff struct {
@@ -90,18 +91,9 @@ func (r *request) marathonsOwnDryRun() bool {
 }
 
 func previewOf(snap *state.Snapshot, target core.Tree, p *deployments.SpecPreview) (specPreview, error) {
-	c := specPreview{ID: p.ID, Fields: []string{}, Diff: map[string]fieldDiff{}, Restart: p.Restart}
+	c := specPreview{ID: p.ID, Fields: []string{}, Diff: map[string]fieldDiff{}, Restart: p.Restart, Stopped: []core.InstanceID{}}
 	old, had := snap.Spec(p.ID)
 	spec, has := target.Spec(p.ID)
-	have, want := 0, 0
-	for i := range snap.InstancesOf(p.ID) {
-		if i.Goal == core.GoalRunning {
-			have++
-		}
-	}
-	if has {
-		want = spec.InstanceCount()
-	}
 	switch {
 	case !had:
 		c.Change = "create"
@@ -116,10 +108,10 @@ func previewOf(snap *state.Snapshot, target core.Tree, p *deployments.SpecPrevie
 	}
 	if p.Action != "" {
 		c.Action = core.Action{Kind: p.Action, Spec: p.ID, Pod: p.Pod}.WireName()
-		c.Start, c.Stop = max(0, want-have), max(0, have-want)
-		if p.Restart {
-			c.Start, c.Stop = want, have
+		if !has {
+			spec = nil
 		}
+		c.countInstances(snap, spec, p)
 	}
 	if !had || !has || len(p.Fields) == 0 {
 		return c, nil
@@ -137,6 +129,36 @@ func previewOf(snap *state.Snapshot, target core.Tree, p *deployments.SpecPrevie
 		c.Diff[f] = fieldDiff{from[f], to[f]}
 	}
 	return c, nil
+}
+
+// countInstances tells what is started and stopped until the action has ended: what its first decision says, and with a
+// rolling upgrade in the end every instance of another configuration.
+func (c *specPreview) countInstances(snap *state.Snapshot, spec core.RunSpec, p *deployments.SpecPreview) {
+	want, have := 0, 0
+	if spec != nil {
+		want = spec.InstanceCount()
+	}
+	goes := make(map[core.InstanceID]bool)
+	for _, id := range p.First.Stop {
+		goes[id] = true
+	}
+	for i := range snap.InstancesOf(p.ID) {
+		if i.Goal != core.GoalRunning {
+			delete(goes, i.ID) // it ends already
+			continue
+		}
+		if i.Condition == core.UnreachableInactive && !goes[i.ID] {
+			continue // given up: it counts no more
+		}
+		have++
+		if p.Restart && i.Version < spec.Stamps().LastConfigChangeAt {
+			goes[i.ID] = true
+		}
+	}
+	c.Stopped = slices.AppendSeq(c.Stopped, maps.Keys(goes))
+	slices.Sort(c.Stopped)
+	c.Stop = len(goes)
+	c.Start = max(0, want-(have-c.Stop))
 }
 
 // fieldsOf takes the JSON of a definition apart.

@@ -184,6 +184,9 @@ func TestDryRunCounts(t *testing.T) {
 		if got.Change != c.want || got.Start != c.start || got.Stop != c.stop {
 			t.Errorf("%s %s: %+v", c.method, c.path, got)
 		}
+		if len(got.Stopped) != c.stop || !slices.IsSorted(got.Stopped) {
+			t.Errorf("%s %s: %d are stopped, these: %v", c.method, c.path, c.stop, got.Stopped)
+		}
 		if held := c.want != "create"; held != (len(p.Locks) == 1 && p.Locks[0].ID == "d") {
 			t.Errorf("%s %s: locked by %v", c.method, c.path, p.Locks)
 		}
