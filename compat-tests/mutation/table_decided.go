@@ -74,7 +74,7 @@ var decided = []mutation{
 		"\tfor d := range m.st.Deployments() {\n\t\tnote(d.Specs)\n", "\tfor d := range m.st.Deployments() {\n", []string{machine, simulation}},
 	{"keep one version too few", "behaviour 1.9", "core/machine/retain.go",
 		"len(roots) > m.cfg.MaxVersions && m.room()", "len(roots) >= m.cfg.MaxVersions && m.room()", []string{machine}},
-	{"forget what was healthy at a failover", "D-45 R7", "core/machine/machine.go",
+	{"forget what was healthy at a failover", "D-45 R7", "core/machine/health.go",
 		"\t\tm.seedHealth(i, alive)\n", "\t\t_ = alive\n", []string{machine, simulation}},
 	{"start one more than the capacity", "R5 I5", "deployments/restart.go",
 		"r.maxCap-r.old-r.stopping-r.fresh))", "r.maxCap+1-r.old-r.stopping-r.fresh))", []string{plans, simulation}},
