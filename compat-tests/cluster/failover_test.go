@@ -21,7 +21,7 @@ import (
 var (
 	kills = flag.Int("cluster.kills", 2, "how often the leader is killed under load")
 	rate  = flag.Int("cluster.rate", 60, "launches per second meanwhile")
-	early = flag.Bool("cluster.early", true, "with --etcd_early_takeover")
+	pause = flag.Duration("cluster.pause", time.Second, "until a killed server is started again; at once it keeps the others from seeing that it is gone")
 )
 
 const (
@@ -38,16 +38,13 @@ const (
 //	go test ./cluster -run Failover -v -cluster.kills 100 -cluster.rate 1000
 func TestFailoverUnderLoad(t *testing.T) {
 	t.Parallel()
-	w := &world{t: t, dir: t.TempDir(), etcds: harness.StartEtcds(t, members)}
+	w := &world{t: t, dir: t.TempDir(), etcds: harness.StartEtcds(t, members), pause: *pause}
 	_, master := harness.Minimesos(t, w.dir, "--agents", "8", "--simulated", "--resources", "cpus:1000;mem:100000;disk:100000;ports:[31000-39999]")
 	for range servers {
 		ports := harness.NewPorts(t)
 		port := strconv.Itoa(ports.Next(t))
 		n := &node{url: "http://127.0.0.1:" + port, args: []string{"server", "--master", master, "--etcd_endpoints", strings.Join(w.etcds.Endpoints, ","),
 			"--http_address", "127.0.0.1", "--http_port", port, "--hostname", "127.0.0.1", "--etcd_lease_ttl", loadTTL, "--leader_proxy_read_timeout", "2000"}}
-		if *early {
-			n.args = append(n.args, "--etcd_early_takeover")
-		}
 		n.process = harness.Start(t, n.args...)
 		w.nodes = append(w.nodes, n)
 	}

@@ -40,11 +40,12 @@ type world struct {
 	nodes []*node
 	rng   *rand.Rand
 	done  map[string]int // faults by kind
+	pause time.Duration  // until a server that ended is started again
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}}
+	w := &world{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, pause: 200 * time.Millisecond}
 	harness.KillLeftovers(t, w.dir)
 	_, master := harness.Minimesos(t, w.dir, "--agents", "3")
 	w.etcds = harness.StartEtcds(t, members)
@@ -75,7 +76,7 @@ func (w *world) supervise(n *node, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(200 * time.Millisecond): // systemd's pause
+		case <-time.After(w.pause): // systemd's
 		}
 		n.mu.Lock()
 		n.process = harness.Start(w.t, n.args...)
