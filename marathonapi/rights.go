@@ -66,12 +66,15 @@ func (r *request) admit(n Needs) error {
 
 var errForbidden = &core.Error{Kind: core.Forbidden, Message: "Not Authorized to perform this action!"}
 
-// forbids asks for rights on an id.
+// forbids asks for rights on an id. The refusal names the id only to whoever may know of it.
 func forbids(a *access.Actor, right access.Right, id core.PathID) error {
 	if a.May(right, id) {
 		return nil
 	}
-	return &core.Error{Kind: core.Forbidden, Message: "Not Authorized to perform this action!",
+	if !a.May(access.View, id) {
+		return errForbidden
+	}
+	return &core.Error{Kind: core.Forbidden, Message: errForbidden.Message,
 		Details: []core.Detail{{Path: string(id), Errors: []string{"may not be changed by this user"}}}}
 }
 
@@ -267,6 +270,7 @@ func entryOf(old core.RunSpec, had bool, s core.RunSpec) access.Entry {
 		return e
 	}
 	if !had {
+		delete(to, "version") // it has none yet
 		for name, v := range to {
 			e.Diff[name] = access.Change{To: v}
 		}

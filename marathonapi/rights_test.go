@@ -341,6 +341,9 @@ func TestRightsGoByWhatIsTouched(t *testing.T) {
 	} {
 		s, l := stillServer(twoTeams())
 		w := askAs(guardedServer(t, s), c.user, c.method, c.path, c.body)
+		if c.user == "owner" && w.Code == http.StatusForbidden && strings.Contains(w.Body.String(), "other") {
+			t.Errorf("a refusal tells of what its reader may not see: %s", w.Body)
+		}
 		if got := w.Code < 300; got != c.may || !got && (w.Code != http.StatusForbidden || len(l.asked) > 0) {
 			t.Errorf("%s: %s %s %s: %d %s, %d commands", c.user, c.method, c.path, c.body, w.Code, w.Body, len(l.asked))
 		}
