@@ -35,10 +35,12 @@ type Decline struct {
 	RefuseSeconds *float64
 }
 
-// Kill ends a task.
+// Kill ends a task, with the grace period that it was launched with or with another one, which all executors but the
+// old command executor obey.
 type Kill struct {
-	TaskID  core.TaskID
-	AgentID string // empty if unknown
+	TaskID      core.TaskID
+	AgentID     string // empty if unknown
+	GraceMillis *int64 // nil: that of the task
 }
 
 // Acknowledge confirms a status update.

@@ -29,6 +29,9 @@ func (e *encoder) encode(c offers.Call) ([]byte, error) {
 	case offers.Kill:
 		out.Type = scheduler.Call_KILL
 		out.Kill = &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: string(c.TaskID)}, AgentID: optionalAgent(c.AgentID)}
+		if c.GraceMillis != nil {
+			out.Kill.KillPolicy = &mesos.KillPolicy{GracePeriod: millis(*c.GraceMillis)}
+		}
 	case offers.Acknowledge:
 		return appendAck(nil, ackPrefix(e.frameworkID), &c), nil
 	case offers.Reconcile:

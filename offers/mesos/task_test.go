@@ -269,6 +269,9 @@ func TestOtherCalls(t *testing.T) {
 	if c, _ := readCall(t, offers.Kill{TaskID: "t", AgentID: "S0"}); c.Kill.TaskID.Value != "t" || c.Kill.AgentID.GetValue() != "S0" || c.Kill.KillPolicy != nil {
 		t.Errorf("kill %+v", c)
 	}
+	if c, _ := readCall(t, offers.Kill{TaskID: "t", GraceMillis: ptr(int64(1500))}); c.Kill.AgentID != nil || c.Kill.KillPolicy.GetGracePeriod().GetNanoseconds() != 1_500_000_000 {
+		t.Errorf("kill with a policy %+v", c)
+	}
 	if c, _ := readCall(t, offers.Reconcile{}); c.Type != scheduler.Call_RECONCILE || c.Reconcile == nil || len(c.Reconcile.Tasks) != 0 {
 		t.Errorf("reconcile %+v", c)
 	}
