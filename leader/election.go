@@ -31,6 +31,9 @@ type Options struct {
 	// Reach tries whether the process of an identity is there; with it a candidate takes over from a process that died
 	// before its lease has ended (P25). nil: leases are waited for. Knock is one.
 	Reach func(ctx context.Context, identity string) error
+	// Alone says that nobody but this process can reach the etcd, as with an embedded one: candidates that are there
+	// before it begins are of processes that died, and nobody waits for their leases.
+	Alone bool
 }
 
 // Election is the election below one prefix.
@@ -40,6 +43,7 @@ type Election struct {
 	ttl time.Duration
 
 	reach func(context.Context, string) error
+	alone bool
 	water watermark
 
 	mu       sync.Mutex
@@ -57,7 +61,7 @@ func New(c *clientv3.Client, o Options) *Election {
 		o.TTL = DefaultTTL
 	}
 	return &Election{c: c, dir: strings.TrimSuffix(o.Prefix, "/") + "/v1/leader/", ttl: max(o.TTL.Round(time.Second), time.Second),
-		reach: o.Reach, water: watermark{broken: make(chan struct{})}, changed: make(chan struct{})}
+		reach: o.Reach, alone: o.Alone, water: watermark{broken: make(chan struct{})}, changed: make(chan struct{})}
 }
 
 // Term is the time for which this process leads.
@@ -96,7 +100,11 @@ func (e *Election) Campaign(ctx context.Context, identity string) (*Term, error)
 }
 
 func (e *Election) campaign(ctx context.Context, identity string, twinUntil time.Time) (*Term, error) {
-	if err := e.awaitTwin(ctx, identity, twinUntil); err != nil {
+	before := func() error { return e.awaitTwin(ctx, identity, twinUntil) }
+	if e.alone {
+		before = func() error { return e.evict(ctx) }
+	}
+	if err := before(); err != nil {
 		return nil, err
 	}
 	session, err := e.session(ctx)
@@ -270,6 +278,16 @@ func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Ti
 			return ctx.Err()
 		}
 	}
+}
+
+// evict removes the candidates that dead processes left.
+func (e *Election) evict(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := e.c.Delete(ctx, e.dir, clientv3.WithPrefix()); err != nil {
+		return fmt.Errorf("remove dead candidates: %w", err)
+	}
+	return nil
 }
 
 func (e *Election) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {

@@ -216,6 +216,19 @@ func TestComeBackWithinTheLease(t *testing.T) {
 	campaign(t, New(srv.Client(t), Options{TTL: time.Second}), "a:1")
 }
 
+// With an etcd of its own a process that was killed leads again at once, however long its lease still is.
+func TestAlone(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	long := 10 * time.Minute // far beyond the test's own limit
+	dead := campaign(t, New(c, Options{TTL: long}), "a:1")
+	again := campaign(t, New(c, Options{TTL: long, Alone: true}), "a:1")
+	if again.Rev <= dead.Rev {
+		t.Errorf("term %d after %d", again.Rev, dead.Rev)
+	}
+	<-dead.Lost()
+	candidates(t, c, 1)
+}
+
 func TestDial(t *testing.T) {
 	srv := etcdtest.Start(t)
 	ctx := etcdtest.Context(t)

@@ -29,7 +29,7 @@ func devRows() []flagRow {
 const (
 	devTick     = 10   // milliseconds; one member needs no patience
 	devElection = 100  // milliseconds
-	devLease    = 2    // seconds
+	devLease    = 60   // seconds; nobody else can lead here, so a busy machine must not cost the lead
 	devTxnOps   = 1024 // operations per transaction; a member of our own may take more than etcd's default of 128
 	etcdStart   = 20 * time.Second
 	devGrace    = 6 * time.Second // for tasks that end in order
@@ -82,6 +82,7 @@ func runDev(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
+	o.alone = true
 	return serve(ctx, o, w, log)
 }
 

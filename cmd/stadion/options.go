@@ -31,6 +31,7 @@ type options struct {
 	etcd      leader.Etcd
 	prefix    string
 	ttl       time.Duration
+	alone     bool // the etcd is this process's own
 	machine   machine.Config
 	mesos     mesos.Config
 	features  map[string]bool

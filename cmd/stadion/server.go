@@ -78,7 +78,7 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 	if o.death != nil {
 		client.KV = dyingKV{client.KV, o.death}
 	}
-	contest := leader.Options{Prefix: o.prefix, TTL: o.ttl}
+	contest := leader.Options{Prefix: o.prefix, TTL: o.ttl, Alone: o.alone}
 	if o.flags.on("etcd_early_takeover") {
 		contest.Reach = leader.Knock
 	}
