@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,7 +27,8 @@ const (
 	handOvers = 3 // leaders that hand over during a run
 	losses    = 12
 	group     = "/soak"
-	limit     = 60 * time.Second
+	limit     = 2 * time.Minute
+	pulse     = 200 * time.Millisecond // of the supervisor
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -46,14 +46,21 @@ func TestChurn(t *testing.T) {
 	}
 	all.Go(func() { w.every(ctx, *duration/losses, w.loseAgent) })
 	all.Go(func() { w.every(ctx, *duration/(handOvers+1), w.handOver) })
+	supervised, release := context.WithCancel(context.Background())
+	var supervisor sync.WaitGroup
+	supervisor.Go(func() { w.every(supervised, pulse, w.supervise) })
+	defer func() {
+		release()
+		supervisor.Wait()
+	}()
 	s.run(ctx)
 	all.Wait()
+	s.finish(t)
 	w.quiet()
-	t.Logf("%d changes (%d refused as locked), %d failed while leaders changed, %d hand-overs, %d agents lost and back", w.changes.Load(), w.locked.Load(), w.failed.Load(), w.handed.Load(), w.lost.Load())
+	t.Logf("%d changes (%d refused as locked), %d failed while leaders changed, %d hand-overs, %d servers started again, %d agents lost and back", w.changes.Load(), w.locked.Load(), w.failed.Load(), w.handed.Load(), w.again.Load(), w.lost.Load())
 	if w.changes.Load() == 0 || w.handed.Load() == 0 || w.lost.Load() == 0 || len(s.samples) < 3 {
 		t.Errorf("the run was idle: %d samples", len(s.samples))
 	}
-	s.finish(t)
 }
 
 // every does something at each interval.
@@ -65,6 +72,9 @@ func (w *world) every(ctx context.Context, interval time.Duration, do func(n int
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if ctx.Err() != nil {
+				return
+			}
 			do(n)
 		}
 	}
@@ -81,7 +91,7 @@ type world struct {
 	args    [2][]string
 	apis    [2]*harness.API
 
-	changes, locked, failed, handed, lost atomic.Int64
+	changes, locked, failed, handed, again, lost atomic.Int64
 }
 
 const httpPort = 10 // index of the port among a server's arguments
@@ -94,7 +104,7 @@ func newWorld(t *testing.T) *world {
 	w.cluster, master = harness.Minimesos(t, t.TempDir(), "--simulated", "--agents", fmt.Sprint(agents), "--resources", "cpus:64;mem:65536;disk:100000;ports:[10000-20000]", "--faults_port", faults)
 	for n := range w.servers {
 		w.args[n] = []string{"server", "--master", master, "--etcd_endpoints", w.etcd.Endpoint, "--http_address", "127.0.0.1", "--hostname", "127.0.0.1",
-			"--http_port", fmt.Sprint(ports.Next(t)), "--etcd_lease_ttl", "5", "--zk_max_versions", "3"}
+			"--http_port", fmt.Sprint(ports.Next(t)), "--etcd_lease_ttl", "10", "--zk_max_versions", "3"}
 		w.apis[n] = harness.NewAPI(t, "http://127.0.0.1:"+w.args[n][httpPort])
 		w.servers[n] = harness.Start(t, w.args[n]...)
 		if n == 0 {
@@ -186,26 +196,28 @@ func (w *world) loseAgent(n int) {
 	w.lost.Add(int64(n % 2))
 }
 
-// handOver deposes the leader and starts its process again, as a supervisor does.
+// handOver deposes the leader.
 func (w *world) handOver(int) {
 	res, err := w.apis[0].Try(http.MethodDelete, "/v2/leader", nil)
 	if err != nil || res.Status != http.StatusOK {
 		w.failed.Add(1)
 		return
 	}
-	harness.Await(w, limit, "the leader's process ends", func() (bool, string) {
-		for n := range w.servers {
-			if p := w.process(n); p.Ended() {
-				again := harness.Start(w, w.args[n]...)
-				w.mu.Lock()
-				w.servers[n] = again
-				w.mu.Unlock()
-				w.handed.Add(1)
-				return true, ""
-			}
+	w.handed.Add(1)
+}
+
+// supervise starts servers again that have ended, as systemd would: deposed leaders, and those that lost their lease
+// because the machine was too busy.
+func (w *world) supervise(int) {
+	for n := range w.servers {
+		if w.process(n).Ended() {
+			again := harness.Start(w, w.args[n]...)
+			w.mu.Lock()
+			w.servers[n] = again
+			w.mu.Unlock()
+			w.again.Add(1)
 		}
-		return false, strings.Join(w.args[0], " ")
-	})
+	}
 }
 
 func (w *world) process(n int) *harness.Process {
