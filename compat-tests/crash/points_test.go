@@ -17,9 +17,9 @@ var matrix = flag.Int("crash.points", 6, "how many pairs of a place to die and a
 
 // points are the places where the server kills itself, with the largest count: it dies when it comes there for a random
 // time up to that (cmd/stadion/failpoints.go).
-var points = map[string]int{"inside the load": 2, "after a step": 3, "after settling": 10, "before the commit": 8, "inside the commit": 3,
-	"after the transaction": 12, "after the commit": 8, "before the events": 8, "before a launch": 3, "between launches": 1, "after a launch": 3,
-	"before a kill": 2, "after a kill": 2, "after an update": 6, "before an ack": 4, "after a reconciliation": 2, "inside a compaction": 3, "before resigning": 1}
+var points = map[string]int{"inside the load": 2, "after a step": 3, "after settling": 8, "before the commit": 5, "inside the commit": 3,
+	"after the transaction": 8, "after the commit": 5, "before the events": 5, "before a launch": 3, "between launches": 1, "after a launch": 3,
+	"before a kill": 2, "after a kill": 2, "after an update": 4, "before an ack": 4, "after a reconciliation": 2, "inside a compaction": 3, "before resigning": 1}
 
 // workloads are those of Marathon's Jepsen suite. Each is repeated until the server has died; with every one comes what
 // leads past all places: a group too large for one transaction, an app on several agents, an abdication, removals.

@@ -158,29 +158,51 @@ func (e *Etcds) Start(i int) {
 }
 
 // Replace makes an empty member take the place of a stopped one: the old one is removed from the cluster, the new one
-// added.
+// added. etcd refuses that while others are not well, so it is tried until ctx ends.
 func (e *Etcds) Replace(ctx context.Context, i int) error {
-	all, err := e.Client.MemberList(ctx)
-	if err != nil {
-		return fmt.Errorf("list the members: %w", err)
-	}
 	cfg := e.members[i]
-	peer := cfg.AdvertisePeerUrls[0].String()
-	var initial []string
-	for _, m := range all.Members {
-		if m.PeerURLs[0] != peer {
-			initial = append(initial, m.Name+"="+m.PeerURLs[0])
-		} else if _, err := e.Client.MemberRemove(ctx, m.ID); err != nil {
-			return fmt.Errorf("remove a member: %w", err)
+	for {
+		others, err := e.swap(ctx, cfg.AdvertisePeerUrls[0].String())
+		if err == nil {
+			cfg.InitialCluster = strings.Join(append(others, cfg.Name+"="+cfg.AdvertisePeerUrls[0].String()), ",")
+			break
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return err
 		}
 	}
-	if _, err := e.Client.MemberAdd(ctx, []string{peer}); err != nil {
-		return fmt.Errorf("add a member: %w", err)
-	}
 	cfg.Dir, cfg.ClusterState = e.t.TempDir(), embed.ClusterStateFlagExisting
-	cfg.InitialCluster = strings.Join(append(initial, cfg.Name+"="+peer), ",")
 	e.Start(i)
 	return nil
+}
+
+// swap removes the member at a peer's URL, adds one that has not started, and lists the others; it may be repeated.
+func (e *Etcds) swap(ctx context.Context, peer string) (others []string, err error) {
+	all, err := e.Client.MemberList(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the members: %w", err)
+	}
+	added := false
+	for _, m := range all.Members {
+		switch {
+		case m.PeerURLs[0] != peer:
+			others = append(others, m.Name+"="+m.PeerURLs[0])
+		case m.Name == "": // has not started
+			added = true
+		default:
+			if _, err := e.Client.MemberRemove(ctx, m.ID); err != nil {
+				return nil, fmt.Errorf("remove a member: %w", err)
+			}
+		}
+	}
+	if !added {
+		if _, err := e.Client.MemberAdd(ctx, []string{peer}); err != nil {
+			return nil, fmt.Errorf("add a member: %w", err)
+		}
+	}
+	return others, nil
 }
 
 // MoveLeader makes another member the leader of the cluster, if one leads and another one is there.
