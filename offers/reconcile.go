@@ -15,9 +15,15 @@ type Owner struct {
 // Cleanup is what the reservation reconciler wants done with an offer. With operations the rest of the offer is not
 // to be used for launches (behaviour.md 5.7).
 type Cleanup struct {
-	Operations []Operation       // DESTROY and UNRESERVE
-	Consumed   []Resource        // what they free, as it was offered
-	Expunge    []core.InstanceID // instances to forget with their reservations
+	Operations []Operation // DESTROY and UNRESERVE
+	Consumed   []Resource  // what they free, as it was offered
+	Released   []Released  // instances whose reservations they free
+}
+
+// Released is an instance whose reservation is being freed.
+type Released struct {
+	Instance *core.Instance
+	Whole    bool // all volumes of the reservation are destroyed
 }
 
 // ReconcileReservations finds reservations of this framework in the offer that nobody owns any more and builds the
@@ -28,14 +34,14 @@ func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID s
 	var c Cleanup
 	for _, id := range ReservationIDs(cfg.FrameworkID, offer) {
 		o := owner(id)
-		free, expunge := leaked(o)
+		free, owned := leaked(o)
 		if !free {
 			continue
 		}
-		if expunge {
-			c.Expunge = append(c.Expunge, o.Instance.ID)
+		volumes := c.release(cfg, offer, id)
+		if owned {
+			c.Released = append(c.Released, Released{o.Instance, all(o.Instance.Reservation, volumes)})
 		}
-		c.release(cfg, offer, id)
 	}
 	return c
 }
@@ -51,8 +57,15 @@ func ReservationIDs(framework string, offer *Offer) (ids []string) {
 	return ids
 }
 
-// leaked decides whether a reservation is to be freed and whether its instance is to be forgotten.
-func leaked(o Owner) (free, expunge bool) {
+// all tells whether volumes are all that a reservation has.
+func all(r *core.Reservation, volumes []Resource) bool {
+	return r != nil && !slices.ContainsFunc(r.Volumes, func(v core.Volume) bool {
+		return !slices.ContainsFunc(volumes, func(d Resource) bool { return d.Disk.PersistenceID == v.ID })
+	})
+}
+
+// leaked decides whether a reservation is to be freed and whether it is that of an instance which then is to end.
+func leaked(o Owner) (free, owned bool) {
 	switch i := o.Instance; {
 	case i == nil:
 		return true, false
@@ -66,8 +79,8 @@ func leaked(o Owner) (free, expunge bool) {
 }
 
 // release destroys the volumes of a reservation and gives its resources back, per provider; disks are unreserved
-// without their volume, keeping the source.
-func (c *Cleanup) release(cfg *Config, offer *Offer, id string) {
+// without their volume, keeping the source. The result is the destroyed volumes.
+func (c *Cleanup) release(cfg *Config, offer *Offer, id string) []Resource {
 	var all, volumes, plain []Resource
 	for i := range offer.Resources {
 		r := offer.Resources[i]
@@ -93,4 +106,5 @@ func (c *Cleanup) release(cfg *Config, offer *Offer, id string) {
 	for _, g := range byProvider(merged(plain)) {
 		c.Operations = append(c.Operations, Operation{Unreserve: g})
 	}
+	return volumes
 }

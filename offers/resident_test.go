@@ -240,7 +240,7 @@ func TestReconcileReservations(t *testing.T) {
 				}
 				return c.owner
 			})
-			if (len(got.Operations) > 0) != c.frees || (len(got.Expunge) > 0) != c.forget {
+			if (len(got.Operations) > 0) != c.frees || (len(got.Released) > 0) != c.forget {
 				t.Fatalf("%+v", got)
 			}
 			if !c.frees {

@@ -14,12 +14,12 @@ import (
 	"stadion/compat-tests/harness"
 )
 
-var seed = flag.Uint64("stateful.seed", 0, "seed of the random moments; 0: any")
-
-const (
-	serverKills = 5
-	killMoment  = 700 * time.Millisecond // the server dies within this time after a change
+var (
+	seed        = flag.Uint64("stateful.seed", 0, "seed of the random moments; 0: any")
+	serverKills = flag.Int("stateful.kills", 20, "how often the server dies under the counter")
 )
+
+const killMoment = 700 * time.Millisecond // the server dies within this time after a change
 
 // counter is a service that counts into a file on its volume.
 type counter struct {
@@ -103,7 +103,7 @@ func TestCounter(t *testing.T) {
 	w.quiet()
 	c.goesOn("it counts after a restart", func(line string) bool { return !strings.Contains(line, t1) })
 
-	for n := range serverKills {
+	for n := range *serverKills {
 		word := fmt.Sprint("word", n)
 		w.Must("PUT", "/v2/apps/counter", c.app(word), 200)
 		time.Sleep(time.Duration(rng.Int64N(int64(killMoment)))) // the random moment

@@ -63,6 +63,8 @@ func (m *Machine) fire(t timer) {
 		m.dropStats(core.PathID(t.key))
 	case timerDeadline:
 		m.deadlinePassed(t.key)
+	case timerRelease:
+		m.releaseDue(t.key)
 	case timerRevive:
 		// Being due is all: Settle looks at offers and roles after every event.
 	}

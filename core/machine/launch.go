@@ -95,6 +95,7 @@ func (m *Machine) open(s *sale) {
 	}
 	s.opened = true
 	s.reserved = offers.ReservationIDs(m.cfg.Offers.FrameworkID, s.offer)
+	m.missed(s.offer, s.reserved)
 	if len(s.reserved) == 0 {
 		return
 	}
@@ -205,27 +206,6 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale, c
 	m.queue.tokens = max(0, m.queue.tokens-1)
 	m.place(i, s.offer, res)
 	return true
-}
-
-// release frees reservations of ours that nobody owns any more; such an offer is used for nothing else (behaviour.md 5.7).
-func (m *Machine) release(o *offers.Offer) []offers.Operation {
-	c := offers.ReconcileReservations(&m.cfg.Offers, o, func(id string) offers.Owner {
-		if m.cfg.Spared[core.InstanceID(id)] { // its volumes are not ours to destroy
-			return offers.Owner{Instance: &core.Instance{Condition: core.Running}}
-		}
-		i, ok := m.holder(id)
-		if !ok {
-			return offers.Owner{}
-		}
-		_, exists := m.st.Spec(i.Spec)
-		return offers.Owner{Instance: i, SpecExists: exists}
-	})
-	for _, id := range c.Expunge {
-		if i, ok := m.st.Instance(id); ok {
-			m.expunge(i)
-		}
-	}
-	return c.Operations
 }
 
 // place notes a launch or a reservation: the intent that must be durable before the ACCEPT goes out (R3).

@@ -38,8 +38,8 @@ type Machine struct {
 	starts     btree.Map[core.InstanceID, core.Timestamp] // launched and not yet running: since
 	strange    map[core.TaskID]bool                       // task ids that made no sense and were logged
 	probes     map[probeKey]bool
-	releases   btree.Set[core.InstanceID] // decommissioned and dead, but still holding a reservation
-	writes     int                        // changes of the tree since the last retention run
+	releases   btree.Map[string, *freeing] // decommissioned and dead, but still holding a reservation, by freeingKey
+	writes     int                         // changes of the tree since the last retention run
 	retainedAt core.Timestamp
 	overdue    int // launches that took too long when last looked at
 	full       bool

@@ -42,15 +42,16 @@ func (m *Machine) hear() {
 }
 
 // begin starts a full reconciliation: explicit for every task that may live, then implicit for those we do not know.
-// Intents whose launch may never have left a former leader are asked for too.
+// Intents whose launch may never have left a former leader are asked for too, and what has ended but holds a
+// reservation: the answer tells when its agent is gone for good (D-48).
 func (r *reconciliation) begin(m *Machine) {
 	r.open.Clear()
 	for i := range m.st.Instances() {
-		if !i.Launched() || i.Agent == nil {
+		if i.Agent == nil || !i.Launched() && i.Reservation == nil {
 			continue
 		}
 		for _, t := range i.Tasks {
-			if !t.Condition.Terminal() {
+			if !t.Condition.Terminal() || !i.Launched() && !i.Reservation.New {
 				r.open.Set(t.ID, i.Agent.ID)
 			}
 		}

@@ -66,6 +66,18 @@ func freed(b *Batch) (destroyed, unreserved int) {
 	return destroyed, unreserved
 }
 
+// frees expects that the offer frees the reservation of the test volume, and that the next ones show it.
+func (r *rig) frees(id core.InstanceID, offer offers.Offer) {
+	r.t.Helper()
+	if d, u := freed(r.give(offer)); d != 1 || u != 3 {
+		r.t.Errorf("%d destroyed, %d unreserved", d, u)
+	}
+	r.wait(2 * time.Second)
+	if r.give(r.dbOffer(offer.Agent.Host)); !r.gone(id) {
+		r.t.Errorf("%s is kept without its reservation", id)
+	}
+}
+
 // TestResidentLife is behaviour 5.6: reserve, launch on the reservation, stop and keep it, wake on it again with the same id.
 func TestResidentLife(t *testing.T) {
 	r := newRig(t)
@@ -149,12 +161,10 @@ func TestReservationTimeout(t *testing.T) {
 			r.crash()
 		}
 		r.wait(2 * time.Second)
-		if !r.gone(id) || len(r.ids("/db")) != 1 {
+		if r.get(id).Goal != core.GoalDecommissioned || len(r.ids("/db")) != 2 {
 			t.Fatalf("crash %v: kept", crash)
 		}
-		if d, u := freed(r.give(offer)); d != 1 || u != 3 {
-			t.Errorf("%d destroyed, %d unreserved", d, u)
-		}
+		r.frees(id, offer)
 	}
 	r := newRig(t) // one that runs keeps it, even while it is being killed for good
 	id := r.resident(db)
@@ -177,9 +187,7 @@ func TestResidentWipe(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	r.crash()
-	if d, u := freed(r.give(offer)); d != 1 || u != 3 || !r.gone(id) {
-		t.Errorf("%d destroyed, %d unreserved", d, u)
-	}
+	r.frees(id, offer)
 }
 
 // TestRemovedResident: the deletion of a resident app does not wait for its reservations (2.6).
@@ -191,9 +199,7 @@ func TestRemovedResident(t *testing.T) {
 	if b := r.status(id, "TASK_KILLED"); !tells(b, "deployment_success") {
 		t.Errorf("%v", told(b))
 	}
-	if d, u := freed(r.give(offer)); d != 1 || u != 3 || !r.gone(id) {
-		t.Errorf("%d destroyed, %d unreserved", d, u)
-	}
+	r.frees(id, offer)
 }
 
 // TestGoneByOperator is behaviour 5.6 and D-48: the agent is gone for good, so the reservation is abandoned and the
@@ -290,5 +296,156 @@ func TestOldReservation(t *testing.T) {
 	b := r.give(r.dbOffer("a", id))
 	if d, u := freed(b); d+u > 0 || !slices.Equal(launches(b), []core.TaskID{id.Task("_app", 2)}) {
 		t.Errorf("%d destroyed, launched %v", d, launches(b))
+	}
+}
+
+// offersWanted: the master was last told to offer the role, or has not been told otherwise.
+func (r *rig) offersWanted(role string) bool {
+	s, ok := r.m.market.roles.Get(role)
+	return ok && s.wanted
+}
+
+// TestReleaseIsRetried: a reservation is owned by a record until it is gone (E.1.13, I6). However often the operations
+// that free it get lost, offers are wanted and they are sent again; also by the next leader, when the last one died
+// between the commit and the call.
+func TestReleaseIsRetried(t *testing.T) {
+	for name, end := range map[string]func(*rig, core.InstanceID){
+		"wiped":   func(r *rig, id core.InstanceID) { r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true}) },
+		"deleted": func(r *rig, _ core.InstanceID) { r.change(core.Change{Remove: []core.PathID{"/db"}}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			id := r.resident(db)
+			offer := func() offers.Offer { return r.dbOffer("a", id) }
+			end(r, id)
+			r.status(id, "TASK_KILLED")
+			for n, lost := range []func(){func() {}, func() { r.wait(5 * time.Second) }, func() { r.crash() }, func() { r.wait(5 * time.Minute) }} {
+				o := offer()
+				if d, u := freed(r.give(o)); d != 1 || u != 3 {
+					t.Fatalf("%d: %d destroyed, %d unreserved", n, d, u)
+				}
+				lost()
+				if r.gone(id) || !r.offersWanted("db") {
+					t.Fatalf("%d: forgotten %v although nobody knows that it is gone", n, r.gone(id))
+				}
+			}
+			r.give(offer())
+			r.give(r.dbOffer("a")) // one that was on its way
+			if r.gone(id) {
+				t.Fatal("forgotten because of an offer of the same moment")
+			}
+			r.give(r.dbOffer("b"))
+			r.wait(2 * time.Second)
+			if r.give(r.dbOffer("b")); r.gone(id) {
+				t.Fatal("forgotten because of another agent")
+			}
+			if r.give(r.dbOffer("a")); !r.gone(id) {
+				t.Error("kept although its agent offers all but it")
+			}
+			if name == "deleted" && r.offersWanted("db") {
+				t.Error("offers are wanted for nothing")
+			}
+		})
+	}
+}
+
+// TestReleasedBefore: a new leader does not know what the last one has freed; what an agent does not offer for long
+// enough is gone.
+func TestReleasedBefore(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	r.status(id, "TASK_KILLED")
+	r.crash()
+	r.give(r.dbOffer("a"))
+	if b := r.wait(29 * time.Second); r.gone(id) || len(calls[offers.Revive](b)) > 1 {
+		t.Fatal("an executor that ends may hold it so long")
+	}
+	if b := r.wait(2 * time.Second); len(calls[offers.Revive](b)) != 1 {
+		t.Errorf("nobody asks whether it is still there: %+v", b.Calls)
+	}
+	if r.give(r.dbOffer("a")); !r.gone(id) {
+		t.Error("kept")
+	}
+	r = newRig(t) // freed, and then no offer of the agent comes: all it has is taken by others
+	id = r.resident(db)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	r.status(id, "TASK_KILLED")
+	r.give(r.dbOffer("a", id))
+	if r.wait(9 * time.Minute); r.gone(id) {
+		t.Fatal("too early")
+	}
+	if r.wait(2 * time.Minute); !r.gone(id) {
+		t.Error("wanted for ever")
+	}
+}
+
+// TestReleaseInParts: what ends last of a pod is its executor, which holds the volumes. Freeing the rest before is not
+// the end of the reservation.
+func TestReleaseInParts(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	r.status(id, "TASK_KILLED")
+	part := r.dbOffer("a", id)
+	part.Resources = part.Resources[:len(part.Resources)-1]
+	if d, u := freed(r.give(part)); d != 0 || u != 2 {
+		t.Fatalf("%d destroyed, %d unreserved", d, u)
+	}
+	r.wait(5 * time.Second)
+	if r.give(r.dbOffer("a")); r.gone(id) {
+		t.Fatal("forgotten although its volume was not seen")
+	}
+	last := r.dbOffer("a", id)
+	last.Resources = append(plenty(), last.Resources[len(last.Resources)-1])
+	if d, u := freed(r.give(last)); d != 1 || u != 1 {
+		t.Errorf("%d destroyed, %d unreserved", d, u)
+	}
+	r.wait(2 * time.Second)
+	if r.give(r.dbOffer("a")); !r.gone(id) {
+		t.Error("kept")
+	}
+}
+
+// TestAgentGoneLater is D-48: one that waits for its agent learns by reconciliation that the operator has given that
+// up, although no task of it runs any more; so does one whose reservation is to be freed.
+func TestAgentGoneLater(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.status(id, "TASK_FAILED")
+	r.wait(11 * time.Minute)
+	asked := func(b *Batch) (n int) {
+		for _, c := range calls[offers.Reconcile](b) {
+			n += len(c.Tasks)
+		}
+		return n
+	}
+	if b := r.crash(); asked(b) != 1 {
+		t.Fatalf("%+v", b.Calls)
+	}
+	r.status(id, "TASK_GONE") // the agent is there
+	if i := r.get(id); i.Reservation == nil || i.Agent == nil {
+		t.Fatalf("%+v", i)
+	}
+	r.status(id, "TASK_GONE_BY_OPERATOR")
+	if i := r.get(id); i.Reservation != nil || i.Agent != nil || !i.Scheduled() {
+		t.Errorf("%+v", i)
+	}
+	r.wait(2 * time.Second)
+	r.give(r.dbOffer("b"))
+	r.status(id, "TASK_GONE_BY_OPERATOR", func(u *offers.StatusUpdate) { u.AgentID = "S-a" })
+	if i := r.get(id); i.Reservation == nil || i.Agent.Host != "b" {
+		t.Errorf("the end of its old agent takes its new reservation: %+v", i)
+	}
+
+	r = newRig(t)
+	id = r.resident(db)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	r.status(id, "TASK_KILLED")
+	if b := r.wait(11 * time.Minute); asked(b) == 0 {
+		t.Fatal("not asked")
+	}
+	if r.status(id, "TASK_GONE_BY_OPERATOR"); !r.gone(id) {
+		t.Error("kept")
 	}
 }

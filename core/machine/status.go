@@ -89,6 +89,9 @@ func (m *Machine) unknownInstance(name core.TaskName, u offers.StatusUpdate, con
 func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, cond core.Condition) {
 	old := i.Tasks[k]
 	if old.Condition.Terminal() {
+		if u.State == "TASK_GONE_BY_OPERATOR" && i.Reservation != nil && !i.Launched() && u.AgentID == i.Agent.ID {
+			m.abandonReservation(i) // it waits for an agent that will not come back
+		}
 		return
 	}
 	if cond.Terminal() && neverLeft(old, u) {

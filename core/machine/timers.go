@@ -25,6 +25,7 @@ const (
 	timerBrake                        // unreachable instances may be given up again
 	timerStats                        // key: spec id; statistics of a spec that waits no more are dropped; empty: some are to be published
 	timerDeadline                     // key: deployment id
+	timerRelease                      // key: freeingKey; see whether a reservation is gone
 )
 
 type timer struct {

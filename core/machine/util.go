@@ -45,7 +45,7 @@ func (m *Machine) index(i *core.Instance) {
 		m.starts.Delete(i.ID)
 	}
 	if i.Goal == core.GoalDecommissioned && i.Reservation != nil && !launched {
-		m.releases.Insert(i.ID)
+		m.free(i)
 	}
 	switch {
 	case !launched || i.Condition == core.Unreachable || i.Condition == core.UnreachableInactive:
@@ -65,7 +65,8 @@ func (m *Machine) expunge(i *core.Instance) {
 	m.queue.leave(i)
 	m.starts.Delete(i.ID)
 	m.kills.settled(i.ID)
-	m.releases.Delete(i.ID)
+	m.releases.Delete(freeingKey(i))
+	m.timers.drop(timerRelease, freeingKey(i))
 	for _, k := range []timerKind{timerKillRetry, timerUnreachable, timerReservation} {
 		m.timers.drop(k, string(i.ID))
 	}

@@ -322,7 +322,7 @@ func (m *master) loseAny() {
 		return
 	}
 	silent, away := 1000+m.w.rnd.Int64N(20000), m.w.rnd.Int64N(90000)
-	forGood := m.w.rnd.IntN(4) == 0 && !a.holds()
+	forGood := m.w.rnd.IntN(4) == 0
 	m.w.note("agent %s is cut off for %d ms, for good %v", a.info.ID, away, forGood)
 	a.cut = true
 	m.w.moved = true
@@ -341,11 +341,6 @@ func (m *master) loseAny() {
 	} else {
 		m.w.clock.after(away, func() { m.comeBack(a) })
 	}
-}
-
-// holds: reservations of ours are on it.
-func (a *agent) holds() bool {
-	return slices.ContainsFunc(a.total, func(r offers.Resource) bool { return len(r.Reservations) > 0 })
 }
 
 // markLost is the master giving up on an agent that is silent for too long.
@@ -380,6 +375,9 @@ func (m *master) remove(a *agent) {
 		}
 	}
 	a.tasks = nil
+	for _, r := range a.total {
+		delete(m.w.judge.used, core.InstanceID(reservationID(r))) // what it held is lost with it
+	}
 	m.addAgent()
 }
 

@@ -164,6 +164,9 @@ func (j *judge) moved(l *life, old, i *core.Instance) {
 	if !old.Goal.MayBecome(i.Goal) || i.Incarnation < old.Incarnation || i.Incarnation > old.Incarnation+1 {
 		w.fail("E.1.5, E.1.6: instance %s goes from %s, %d to %s, %d", i.ID, old.Goal, old.Incarnation, i.Goal, i.Incarnation)
 	}
+	if old.Reservation != nil && i.Reservation == nil && !w.master.agent(old.Agent.ID).gone {
+		w.fail("I6: instance %s gives up its reservation on %s, which is there", i.ID, old.Agent.ID)
+	}
 	if i.KillReason != "" && (old.KillReason != i.KillReason || old.Goal != i.Goal) && !j.cause(l, old, i) {
 		w.fail("R6: instance %s is to end for %q without a cause", i.ID, i.KillReason)
 	}
@@ -210,6 +213,8 @@ func (j *judge) cause(l *life, old, i *core.Instance) bool {
 		return ok && n >= s.InstanceCount()
 	case "FailedHealthChecks":
 		return len(old.Tasks) > 0 && !l.book.told[old.Tasks[0].ID]
+	case "ReservationTimeout":
+		return old.Reservation != nil && old.Reservation.New && l.now() >= old.Reservation.Deadline
 	case "Wiped", "KillingTasksViaApi":
 		return j.w.client.asked[i.ID]
 	case "Returned": // one that was given up came back in its place (D-61)

@@ -20,6 +20,8 @@ type client struct {
 	last    map[core.PathID]uint64 // latest request that touches a spec
 	known   map[core.PathID]known  // what the client read when that request was answered; absent while its outcome is open
 	asked   map[core.InstanceID]bool
+	wiped   map[core.InstanceID]bool
+	removed map[core.PathID]bool
 	paused  []string
 }
 
@@ -31,7 +33,8 @@ type known struct {
 }
 
 func newClient(w *World) *client {
-	return &client{w: w, last: map[core.PathID]uint64{}, known: map[core.PathID]known{}, asked: map[core.InstanceID]bool{}}
+	return &client{w: w, last: map[core.PathID]uint64{}, known: map[core.PathID]known{}, asked: map[core.InstanceID]bool{},
+		wiped: map[core.InstanceID]bool{}, removed: map[core.PathID]bool{}}
 }
 
 func groupID(n int) core.PathID  { return core.PathID(fmt.Sprintf("/g%d", n)) }
@@ -68,7 +71,7 @@ func (c *client) act() {
 		c.group(l, g, force)
 	case n == 1:
 		c.dropGroup(l, g)
-	case n == 2:
+	case n == 2, n == 23:
 		c.resident(l, force)
 	case n == 3:
 		c.cancel(l)
@@ -240,6 +243,10 @@ func (c *client) dropGroup(l *life, g int) {
 // resident puts an app with a persistent volume.
 func (c *client) resident(l *life, force bool) {
 	id := core.PathID("/db")
+	if c.w.rnd.IntN(3) == 0 {
+		c.kill(l, id)
+		return
+	}
 	a := c.app("/g9/app9", 1+c.w.rnd.IntN(3))
 	a.ID, a.Role, a.RequirePorts, a.Constraints, a.PortDefinitions[0].Port = id, "db", false, nil, 0
 	a.UpgradeStrategy = core.UpgradeStrategy{MaximumOverCapacity: 0, MinimumHealthCapacity: 0.5}
@@ -266,6 +273,7 @@ func (c *client) change(l *life, ch core.Change, want map[core.PathID]known) {
 			want = map[core.PathID]known{}
 		}
 		want[id] = known{}
+		c.removed[id] = true
 	}
 	onto := func(core.Tree) (core.Change, error) { return ch, nil }
 	c.submit(l, machine.UpdateTree{Base: l.snap.RootStamp(), Change: ch, Rebase: onto,
@@ -274,13 +282,15 @@ func (c *client) change(l *life, ch core.Change, want map[core.PathID]known) {
 
 func (c *client) kill(l *life, id core.PathID) {
 	var ids []core.InstanceID
+	wipe := c.w.rnd.IntN(3) == 0
 	for i := range l.snap.InstancesOf(id) {
 		if c.w.rnd.IntN(2) == 0 {
 			ids = append(ids, i.ID)
 			c.asked[i.ID] = true
+			c.wiped[i.ID] = c.wiped[i.ID] || wipe
 		}
 	}
-	c.submit(l, machine.KillInstances{IDs: ids, Wipe: c.w.rnd.IntN(3) == 0}, nil, nil)
+	c.submit(l, machine.KillInstances{IDs: ids, Wipe: wipe}, nil, nil)
 }
 
 func (c *client) killAndScale(l *life, s core.RunSpec) {
@@ -308,6 +318,7 @@ func (c *client) cancel(l *life) {
 		}
 		for _, s := range d.Specs {
 			all = append(all, s.ID)
+			c.removed[s.ID] = c.removed[s.ID] || s.From == 0 // going back is to remove what it made
 		}
 		c.submit(l, machine.CancelDeployment{ID: d.ID, Force: c.w.rnd.IntN(3) == 0}, all, nil)
 		return

@@ -28,6 +28,7 @@ What is judged, and where:
 	I13              stored rows = held rows after every commit; = what a new leader loads and derives  judge.committed, peek
 	R3, I2           a launch has a durable intent; a live task has its row                            judge.launched, look
 	R4, I6           at rest no orphan, and no reservation without owner                               judge.rest, ledger
+	I6               a volume with data ends by a client's will or with its agent                      judge.destroyed, moved
 	R5, R7, I5       launches within capacity; upgrades leave enough healthy instances                 judge.crowd, capacity
 	R6               every kill has a stored reason, every reason a cause                              judge.killed, cause
 	R8               only the holder of the fence commits; the master takes nothing wrong of others    life.commit, master.take

@@ -21,14 +21,15 @@ type judge struct {
 	vouched  map[core.InstanceID]core.TaskID
 	hidden   map[core.InstanceID]bool // was out of sight once
 	affects  map[string][]core.Action
-	halfDone map[core.PathID]bool // the last deployment of the spec was given up
-	allowed  map[core.PathID]int  // launches at the last look (R5)
+	halfDone map[core.PathID]bool     // the last deployment of the spec was given up
+	allowed  map[core.PathID]int      // launches at the last look (R5)
+	used     map[core.InstanceID]bool // a task of it has had its volume
 	rotten   []string
 }
 
 func newJudge(w *World) *judge {
 	j := &judge{w: w, versions: map[string]core.RunSpec{}, ended: map[string]bool{}, vouched: map[core.InstanceID]core.TaskID{},
-		hidden: map[core.InstanceID]bool{}, affects: map[string][]core.Action{}, halfDone: map[core.PathID]bool{}, allowed: map[core.PathID]int{}}
+		hidden: map[core.InstanceID]bool{}, affects: map[string][]core.Action{}, halfDone: map[core.PathID]bool{}, allowed: map[core.PathID]int{}, used: map[core.InstanceID]bool{}}
 	w.disk.Watch = func(ops, bytes int) {
 		if ops > store.DefaultMaxTxnOps || bytes > 3<<19 {
 			w.fail("I12: a transaction of %d operations and %d bytes", ops, bytes)
@@ -187,6 +188,11 @@ func (j *judge) refused(err error) {
 func (j *judge) launched(t *Task) {
 	if why := j.intent(t.ID, t.agent.info.ID); why != "" {
 		j.w.fail("%s", why)
+	}
+	for _, r := range t.used {
+		if r.Disk != nil {
+			j.used[t.Name.Instance] = true
+		}
 	}
 }
 

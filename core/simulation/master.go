@@ -327,9 +327,7 @@ func (m *master) accept(s *stream, c offers.Accept) {
 			return
 		}
 		for _, r := range op.Destroy {
-			if id := reservationID(r); m.w.judge.rots(core.InstanceID(id)) {
-				m.w.fail("F14: the volume of %s is destroyed because its row cannot be read", id)
-			}
+			m.w.judge.destroyed(core.InstanceID(reservationID(r)))
 		}
 		m.carryOut(a, op)
 	}

@@ -90,6 +90,16 @@ func describeInstance(i *core.Instance) string {
 	return out
 }
 
+// destroyed: no volume that a task has used ends without a client's will (I6).
+func (j *judge) destroyed(id core.InstanceID) {
+	switch {
+	case j.rots(id):
+		j.w.fail("F14: the volume of %s is destroyed because its row cannot be read", id)
+	case j.used[id] && !j.w.client.wiped[id] && !j.w.client.removed[id.Spec()]:
+		j.w.fail("I6: the volume of %s is destroyed, nobody asked for it", id)
+	}
+}
+
 // ledger: what is reserved on the agents is what instances hold (I6, E.1.13).
 func (j *judge) ledger() {
 	w, st := j.w, j.w.lead.m.State()
@@ -108,13 +118,16 @@ func (j *judge) ledger() {
 		if i.Reservation == nil {
 			continue
 		}
+		if a := w.master.agent(i.Agent.ID); a.gone && i.Reservation.New && i.Goal == core.GoalDecommissioned {
+			continue // no task of it can tell; it is forgotten later
+		}
 		if held[i.Reservation.ID] != i.Agent.ID {
 			w.fail("I6: %s has a reservation on %s, the agents say %q", i.ID, i.Agent.ID, held[i.Reservation.ID])
 		}
 		delete(held, i.Reservation.ID)
 	}
 	for _, id := range slices.Sorted(maps.Keys(held)) {
-		if j.rots(core.InstanceID(id)) || !w.master.roles["db"] { // it is freed when it is offered again
+		if j.rots(core.InstanceID(id)) {
 			continue
 		}
 		w.fail("I6: a reservation of %s on %s is nobody's", id, held[id])
