@@ -29,7 +29,7 @@ func podOf(id core.PathID, instances int) *core.Pod {
 		ExecutorResources: core.ExecutorResources{CPUs: 0.1, Mem: 32, Disk: 10},
 		Networks:          []core.Network{{Mode: core.NetworkHost}},
 		Containers: []core.PodContainer{
-			{Name: "web", Resources: core.PodResources{CPUs: 1, Mem: 64}, Endpoints: []core.Endpoint{{Name: "http", HostPort: &port}}, HealthCheck: &core.PodHealthCheck{}},
+			{Name: "web", Resources: core.PodResources{CPUs: 1, Mem: 64}, Endpoints: []core.Endpoint{{Name: "http", HostPort: &port}}, HealthCheck: &core.PodHealthCheck{HTTP: &core.PodHTTPCheck{Endpoint: "http"}}},
 			{Name: "side", Resources: core.PodResources{CPUs: 0.5, Mem: 32, GPUs: 1}}}}
 }
 

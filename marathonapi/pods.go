@@ -155,7 +155,7 @@ func (s *Server) podVersion(r *request) error {
 	if _, err := r.thePod(); err != nil {
 		return err
 	}
-	return &core.Error{Kind: core.NotFound, Message: "Pod '" + string(id) + "' does not exist in version " + at.String(), Direct: true}
+	return missing("Pod", id)
 }
 
 // podPath is the 404 of the ::instances calls (http-api.md 7.2).

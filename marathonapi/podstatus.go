@@ -1,7 +1,9 @@
 package marathonapi
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"stadion/core"
@@ -137,8 +139,7 @@ func (s *Server) podStatusText(e *encoder, snap *state.Snapshot, p *core.Pod) {
 }
 
 func podInfoOf(snap *state.Snapshot, p *core.Pod) podInfo {
-	out := podInfo{ID: p.ID, Spec: p, Instances: []podInstance{}, History: []podTermination{}, StatusSince: p.Version,
-		LastUpdated: p.Version, LastChanged: p.Version}
+	out := podInfo{ID: p.ID, Spec: p, Instances: []podInstance{}, History: []podTermination{}}
 	stable := 0
 	for i := range snap.InstancesOf(p.ID) {
 		if i.Agent == nil {
@@ -157,7 +158,10 @@ func podInfoOf(snap *state.Snapshot, p *core.Pod) podInfo {
 		out.StatusSince = max(out.StatusSince, info.StatusSince)
 		out.Instances = append(out.Instances, info)
 	}
-	out.LastUpdated, out.LastChanged = out.StatusSince, out.StatusSince
+	if len(out.Instances) == 0 {
+		out.StatusSince = max(p.Version, snap.At)
+	}
+	out.LastUpdated, out.LastChanged = max(out.StatusSince, snap.At), out.StatusSince
 	out.Status = podDegraded
 	if stable >= p.InstanceCount() {
 		out.Status = podStable
@@ -178,7 +182,13 @@ func (p *podInfo) addFailure(snap *state.Snapshot, f *core.TaskFailure) {
 	if !ok {
 		return
 	}
-	p.History = append(p.History, podTermination{InstanceID: i.ID, StartedAt: max(i.ActiveSince, f.Version), TerminatedAt: f.Timestamp,
+	started := max(i.ActiveSince, f.Version) // of a task that has been replaced
+	for _, t := range i.Tasks {
+		if t.ID == f.TaskID {
+			started = cmp.Or(t.StartedAt, t.StagedAt)
+		}
+	}
+	p.History = append(p.History, podTermination{InstanceID: i.ID, StartedAt: started, TerminatedAt: f.Timestamp,
 		Message: f.Message, Containers: []endedContainer{{f.TaskID, f.State}}})
 }
 
@@ -199,9 +209,7 @@ func podInstanceOf(i *core.Instance, spec *core.Pod) podInstance {
 		}
 		out.Containers = append(out.Containers, c)
 	}
-	if len(i.Tasks) > 0 {
-		out.Resources = &total
-	}
+	out.Resources = &total
 	if i.Reservation != nil {
 		for _, v := range i.Reservation.Volumes {
 			out.LocalVolumes = append(out.LocalVolumes, podVolume{i.Spec, v.ContainerPath, v.ID[strings.LastIndexByte(v.ID, '#')+1:], v.ID})
@@ -231,55 +239,94 @@ func instanceStatus(i *core.Instance, sick bool) (status, message string) {
 	return podTerminal, ""
 }
 
-// podContainerOf describes one container; healthy is false when its check says so or has not spoken yet.
+// podContainerOf describes one container; healthy is false when its check says so or has not spoken yet. The times are
+// those of its start, or of its launch before that.
 func podContainerOf(t *core.Task, i *core.Instance, spec *core.Pod) (c podContainer, healthy bool) {
-	c = podContainer{Name: t.Container, Status: taskState(t), StatusSince: i.Since, Conditions: []podCondition{}, ContainerID: t.ID,
-		Endpoints: []podEndpoint{}, LastUpdated: i.Since, LastChanged: i.Since}
-	if t.StartedAt != 0 && t.Condition == core.Running {
-		c.StatusSince = t.StartedAt
-	}
+	since := cmp.Or(t.StartedAt, t.StagedAt)
+	c = podContainer{Name: t.Container, Status: taskState(t), StatusSince: since, Conditions: []podCondition{},
+		Endpoints: []podEndpoint{}, LastUpdated: since, LastChanged: since}
 	if t.Status != nil {
 		c.Message = t.Status.Message
-		c.LastUpdated, c.LastChanged = t.Status.At, t.Status.At
 	}
-	var def *core.PodContainer
-	for n := range spec.Containers {
-		if spec.Containers[n].Name == t.Container {
-			def = &spec.Containers[n]
-		}
+	active := t.Condition.Active()
+	if active {
+		c.ContainerID = t.ID
 	}
-	if def == nil {
+	at := slices.IndexFunc(spec.Containers, func(k core.PodContainer) bool { return k.Name == t.Container })
+	if at < 0 {
 		return c, true
 	}
+	def, health := &spec.Containers[at], core.HealthUnknown
+	if t.Status != nil {
+		health = t.Status.Healthy
+	}
+	if active {
+		c.Endpoints = podEndpoints(def, t.HostPorts, health)
+	} else if def.HealthCheck != nil && def.HealthCheck.Exec == nil {
+		health = core.HealthUnknown // it is shown of the endpoint, which is not there
+	}
 	healthy = true
-	var health *bool
-	if def.HealthCheck != nil {
-		var reported *bool
-		if t.Status != nil {
-			reported = t.Status.Healthy.Ptr()
+	if def.HealthCheck != nil && showsHealth(t, i) {
+		cond := podCondition{Name: "healthy", Value: "false", Reason: "health-unreported-by-mesos", LastChanged: since, LastUpdated: since}
+		if health != core.HealthUnknown {
+			cond.Reason = "health-reported-by-mesos"
 		}
-		cond := podCondition{Name: "healthy", Value: "false", Reason: "health-unreported-by-mesos", LastChanged: c.LastChanged, LastUpdated: c.LastUpdated}
-		healthy = reported != nil && *reported
-		if reported != nil {
-			cond.Reason, health = "health-reported-by-mesos", reported
-		}
-		if healthy {
+		if healthy = health == core.Healthy; healthy {
 			cond.Value = "true"
 		}
 		c.Conditions = append(c.Conditions, cond)
 	}
-	for n, e := range def.Endpoints {
-		info := podEndpoint{Name: e.Name, Healthy: health}
-		if n < len(t.HostPorts) && t.HostPorts[n] != 0 {
-			info.HostPort = &t.HostPorts[n]
-		}
-		c.Endpoints = append(c.Endpoints, info)
-	}
-	if i.Reservation != nil || t.Condition.Active() && t.Condition != core.Provisioned {
+	if i.Reservation != nil || active && t.Condition != core.Provisioned {
 		r := def.Resources
 		c.Resources = &r
 	}
 	return c, healthy
+}
+
+// showsHealth: a container that never ran has no health, and neither has one that only rests on its volumes.
+func showsHealth(t *core.Task, i *core.Instance) bool {
+	switch t.Condition {
+	case core.Scheduled, core.Provisioned, core.Staging, core.Starting:
+		return false
+	}
+	return i.Reservation == nil || !t.Condition.Terminal()
+}
+
+// podEndpoints lists the endpoints of a live container in Marathon's order: those with a host port, those without, and
+// at last the one that its health check asks, which alone has a health.
+func podEndpoints(def *core.PodContainer, ports []int, health core.Health) []podEndpoint {
+	checked := ""
+	if h := def.HealthCheck; h != nil && h.HTTP != nil {
+		checked = h.HTTP.Endpoint
+	} else if h != nil && h.TCP != nil {
+		checked = h.TCP.Endpoint
+	}
+	rank := func(n int) int {
+		switch e := &def.Endpoints[n]; {
+		case e.Name == checked:
+			return 2
+		case e.HostPort == nil:
+			return 1
+		}
+		return 0
+	}
+	order := make([]int, len(def.Endpoints))
+	for n := range order {
+		order[n] = n
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rank(a), rank(b)) })
+	out := make([]podEndpoint, 0, len(order))
+	for _, n := range order {
+		info := podEndpoint{Name: def.Endpoints[n].Name}
+		if n < len(ports) && ports[n] != 0 {
+			info.HostPort = &ports[n]
+		}
+		if info.Name == checked {
+			info.Healthy = health.Ptr()
+		}
+		out = append(out, info)
+	}
+	return out
 }
 
 // podNetworks lists the addresses of an instance by network; all its containers share them.
@@ -290,10 +337,10 @@ func podNetworks(i *core.Instance, spec *core.Pod) []podNetwork {
 			addresses = append(addresses, a.Address)
 		}
 	}
+	if len(addresses) == 0 {
+		return []podNetwork{}
+	}
 	if len(spec.Networks) == 0 {
-		if len(addresses) == 0 {
-			return []podNetwork{}
-		}
 		return []podNetwork{{Addresses: addresses}}
 	}
 	out := make([]podNetwork, len(spec.Networks))

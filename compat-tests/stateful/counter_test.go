@@ -25,7 +25,20 @@ const killMoment = 700 * time.Millisecond // the server dies within this time af
 type counter struct {
 	*world
 	script string
-	volume string // persistence id
+	volume string                       // persistence id
+	at     func() (task, volume string) // where it runs
+}
+
+func (w *world) counter() *counter {
+	c := &counter{world: w, script: w.script("counter.sh")}
+	c.at = func() (string, string) {
+		t := w.running("/counter", 1)[0]
+		if len(t.LocalVolumes) != 1 {
+			w.Fatalf("task %+v has no volume", t)
+		}
+		return t.ID, t.LocalVolumes[0].PersistenceID
+	}
+	return c
 }
 
 func (c *counter) app(word string) object {
@@ -37,17 +50,14 @@ func (c *counter) app(word string) object {
 // have found a second writer.
 func (c *counter) lines() []string {
 	c.Helper()
-	t := c.running("/counter", 1)[0]
-	if len(t.LocalVolumes) != 1 {
-		c.Fatalf("task %+v has no volume", t)
-	}
-	if id := t.LocalVolumes[0].PersistenceID; c.volume != id {
+	task, id := c.at()
+	if c.volume != id {
 		if c.volume != "" {
 			c.Fatalf("the volume was %s, is %s", c.volume, id)
 		}
 		c.volume = id
 	}
-	data := filepath.Join(c.sandbox(t.ID), "data")
+	data := filepath.Join(c.sandbox(task), "data")
 	if text, err := os.ReadFile(filepath.Join(data, "second")); err == nil {
 		c.Fatalf("two writers at once: %s", text)
 	}
@@ -94,7 +104,7 @@ func TestCounter(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	rng := rand.New(rand.NewPCG(*seed, 0))
 	w := newWorld(t)
-	c := &counter{world: w, script: w.script("counter.sh")}
+	c := w.counter()
 	w.Must("PUT", "/v2/apps/counter", c.app("one"), 201)
 	w.quiet()
 	c.goesOn("it counts", anyLine)

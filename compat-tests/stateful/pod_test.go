@@ -25,6 +25,7 @@ type container struct {
 type instance struct {
 	ID, Status, SpecReference string
 	Containers                []container
+	LocalVolumes              []struct{ PersistenceID string }
 }
 
 type podStatus struct {

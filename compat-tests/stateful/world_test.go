@@ -30,6 +30,7 @@ type world struct {
 	mesosArgs    []string
 	serverArgs   []string
 	serverStarts int
+	executorDisk int // MiB that an instance reserves beside its volume
 }
 
 func newWorld(t *testing.T) *world {
@@ -165,7 +166,7 @@ func (w *world) holds(n int) []string {
 	harness.Await(w, limit, fmt.Sprintf("%d volumes at the master", n), func() (bool, string) {
 		disk, volumes := w.reserved()
 		out = volumes
-		return len(volumes) == n && disk == float64(16*n), fmt.Sprint(disk, " MiB reserved, volumes ", volumes)
+		return len(volumes) == n && disk == float64((16+w.executorDisk)*n), fmt.Sprint(disk, " MiB reserved, volumes ", volumes)
 	})
 	return out
 }
