@@ -249,10 +249,13 @@ func (r *reign) prepare(ctx context.Context) error {
 		return err
 	}
 	r.front.metrics.Time("debug.persistence.operations.get.duration.timer.seconds", time.Since(began))
-	spared := make(map[core.InstanceID]bool)
+	spared, unread := make(map[core.InstanceID]bool), make(map[core.PathID]bool)
 	for _, q := range r.store.Quarantined() {
 		if q.Instance != "" {
 			spared[q.Instance] = true
+		}
+		if q.Spec != "" {
+			unread[q.Spec] = true
 		}
 		r.log.Error("a stored row cannot be read and is left out", zap.String("key", q.Key), zap.Error(q.Err))
 	}
@@ -273,7 +276,7 @@ func (r *reign) prepare(ctx context.Context) error {
 	}
 	counted := measured{r.front.metrics}
 	decides := r.o.machine
-	decides.Spared = spared
+	decides.Spared, decides.SparedSpecs = spared, unread
 	r.loop = loop.New(r.o.death.around(loop.Config{Machine: machine.New(decides, st), Store: r.store, Meter: counted, Caller: caller{counted, r.driver}, Publisher: r.front, Prober: r.prober,
 		Log: r.log, Seq: r.store.Seq(), Term: r.store.Term(), Seed: seed, MaxRows: r.o.machine.MaxRows}, r.driver))
 	return nil

@@ -35,8 +35,11 @@ type Config struct {
 	ScaleInitialMs      int64
 	ScaleIntervalMs     int64
 	// Spared are instances whose stored rows could not be read (F14): their tasks are not killed as unknown (R6).
-	Spared  map[core.InstanceID]bool
-	StallMs int64 // without progress for this long a deployment counts as stalled (D-02)
+	Spared map[core.InstanceID]bool
+	// SparedSpecs are apps and pods whose stored definitions could not be read (F14): while they are not in the tree, their
+	// instances are not orphans and their volumes are not leaked.
+	SparedSpecs map[core.PathID]bool
+	StallMs     int64 // without progress for this long a deployment counts as stalled (D-02)
 }
 
 // DefaultConfig is Marathon's defaults, except where Marathon's are throttles that its users complain of:

@@ -70,7 +70,7 @@ func (m *Machine) setGoal(i *core.Instance, goal core.Goal, reason string) {
 // orphans ends the instances of a spec that is not in the tree and that no deployment removes. They are only
 // touched once Mesos has been heard, so that a load error never kills (D-42, behaviour.md 7.12.1).
 func (m *Machine) orphans(id core.PathID) {
-	if m.st.Counts(id).Instances == 0 || !m.recon.heard {
+	if m.st.Counts(id).Instances == 0 || !m.recon.heard || m.spares(id) {
 		return
 	}
 	m.log(true, id, "%d instances belong to no app or pod: ending them", m.st.Counts(id).Instances)

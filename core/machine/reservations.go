@@ -58,7 +58,7 @@ func (m *Machine) releasesRole(role string) (found bool) {
 // release frees reservations of ours that nobody owns any more; such an offer is used for nothing else (behaviour.md 5.7).
 func (m *Machine) release(o *offers.Offer) []offers.Operation {
 	c := offers.ReconcileReservations(&m.cfg.Offers, o, func(id string) offers.Owner {
-		if m.cfg.Spared[core.InstanceID(id)] { // its volumes are not ours to destroy
+		if m.cfg.Spared[core.InstanceID(id)] || m.spares(core.InstanceID(id).Spec()) { // its volumes are not ours to destroy
 			return offers.Owner{Instance: &core.Instance{Condition: core.Running}}
 		}
 		i, ok := m.holder(id)
@@ -72,6 +72,15 @@ func (m *Machine) release(o *offers.Offer) []offers.Operation {
 		m.released(r)
 	}
 	return c.Operations
+}
+
+// spares: the spec is missing in the tree because it cannot be read, not because somebody deleted it (F14).
+func (m *Machine) spares(id core.PathID) bool {
+	if !m.cfg.SparedSpecs[id] {
+		return false
+	}
+	_, there := m.st.Spec(id)
+	return !there
 }
 
 // released notes what is being freed of an instance's reservation.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/offers"
 )
 
@@ -358,7 +359,9 @@ func TestReleasedBefore(t *testing.T) {
 	r.status(id, "TASK_KILLED")
 	r.crash()
 	r.give(r.dbOffer("a"))
-	if b := r.wait(29 * time.Second); r.gone(id) || len(calls[offers.Revive](b)) > 1 {
+	r.wait(5 * time.Second)
+	r.give(r.dbOffer("a"))
+	if b := r.wait(24 * time.Second); r.gone(id) || len(calls[offers.Revive](b)) > 1 {
 		t.Fatal("an executor that ends may hold it so long")
 	}
 	if b := r.wait(2 * time.Second); len(calls[offers.Revive](b)) != 1 {
@@ -447,5 +450,37 @@ func TestAgentGoneLater(t *testing.T) {
 	}
 	if r.status(id, "TASK_GONE_BY_OPERATOR"); !r.gone(id) {
 		t.Error("kept")
+	}
+}
+
+// TestUnreadDefinition is F14: an app that is missing because its definition cannot be read was not deleted. Its tasks are
+// no orphans and its volumes are not leaked, until it is put again.
+func TestUnreadDefinition(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.SparedSpecs = map[core.PathID]bool{"/db": true} })
+	id := r.resident(db)
+	st := state.New()
+	for _, w := range r.m.st.Durable() {
+		if w.Table == state.TableSpec || w.Table == state.TableVersion {
+			continue
+		}
+		if err := st.Load(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st.Finish()
+	r.m = New(r.cfg, st)
+	r.do(Begin{Seed: 2})
+	r.subscribe()
+	if b := r.status(id, "TASK_RUNNING"); len(kills(b)) > 0 || r.get(id).Goal != core.GoalRunning {
+		t.Fatalf("its task is killed: %+v", r.get(id))
+	}
+	r.status(id, "TASK_FAILED")
+	if d, u := freed(r.give(r.dbOffer("a", id))); d+u > 0 || r.get(id).Goal != core.GoalRunning {
+		t.Fatalf("%d destroyed, %d unreserved", d, u)
+	}
+	r.put(db)
+	r.wait(2 * time.Second)
+	if got := launches(r.give(r.dbOffer("a", id))); len(got) != 1 || r.get(id).Incarnation != 2 {
+		t.Errorf("launched %v", got)
 	}
 }

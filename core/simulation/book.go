@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 
@@ -50,7 +51,7 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 		j.notice(l, n)
 	}
 	launches := map[core.PathID]bool{}
-	victims := map[core.PathID]bool{}
+	victims := map[core.PathID]core.Timestamp{} // their oldest version
 	var specs []core.PathID
 	for _, wr := range b.Writes {
 		switch wr.Table {
@@ -67,9 +68,11 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 				launches[i.Spec] = true
 				specs = append(specs, i.Spec)
 			}
-			if old != nil && old.Goal == core.GoalRunning && i.Goal != core.GoalRunning && i.KillReason == "Upgrading" && k.well(now, i) && !victims[i.Spec] {
-				victims[i.Spec] = true
-				specs = append(specs, i.Spec)
+			if old != nil && old.Goal == core.GoalRunning && i.Goal != core.GoalRunning && i.KillReason == "Upgrading" && k.well(now, i) {
+				if victims[i.Spec] == 0 {
+					specs = append(specs, i.Spec)
+				}
+				victims[i.Spec] = min(i.Version, cmp.Or(victims[i.Spec], i.Version))
 			}
 		case state.TableDeployment:
 			if p := k.phase[wr.Key]; (wr.Value == nil) != (p == "end") {
@@ -81,8 +84,8 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 		if launches[id] {
 			j.crowd(l, id)
 		}
-		if victims[id] {
-			j.capacity(l, id)
+		if victims[id] != 0 {
+			j.capacity(l, id, victims[id])
 		}
 	}
 	for d := range now.Deployments() {
@@ -265,7 +268,8 @@ func target(v *state.View, id core.PathID) core.RunSpec {
 }
 
 // capacity: an upgrade leaves as many healthy instances as it must (R7, I5, E.1.9). A resident spec may dip by one.
-func (j *judge) capacity(l *life, id core.PathID) {
+// New instances beyond the count go in any case: it is the readiness of the rest that may be asked for anew.
+func (j *judge) capacity(l *life, id core.PathID, oldest core.Timestamp) {
 	now := l.m.State()
 	s := target(&now.View, id)
 	if s == nil {
@@ -275,9 +279,12 @@ func (j *judge) capacity(l *life, id core.PathID) {
 		j.w.fail("R6: an upgrade of %s kills and there is none", id)
 		return
 	}
-	good := 0
+	good, left := 0, 0
 	for i := range now.InstancesOf(id) {
 		fresh := i.Version >= s.Stamps().LastConfigChangeAt
+		if fresh && i.Goal == core.GoalRunning {
+			left++
+		}
 		if i.Goal == core.GoalRunning && l.book.well(now, i) && (!fresh || !s.HasReadinessChecks() || l.book.ready[i.Tasks[0].ID]) {
 			good++
 		}
@@ -286,7 +293,8 @@ func (j *judge) capacity(l *life, id core.PathID) {
 	if s.Resident() {
 		least--
 	}
-	if good < least {
+	surplus := oldest >= s.Stamps().LastConfigChangeAt && left >= s.InstanceCount()
+	if good < least && !surplus {
 		j.w.fail("R7: an upgrade of %s leaves %d healthy instances, at least %d must stay", id, good, least)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"stadion/core/state"
 )
 
-// maxQuarantined bounds the reports of one load; rows beyond are left out all the same.
+// maxQuarantined bounds the reports of one load but for those of instances and definitions; rows beyond are left out all the same.
 const maxQuarantined = 1000
 
 // Load reads the whole state at one revision, after bringing an interrupted large batch to its end. Rows it cannot
@@ -244,12 +244,21 @@ func (l *loading) joinParts() {
 }
 
 func (s *Store) report(key string, err error) {
-	if len(s.quarantined) >= maxQuarantined {
-		return
-	}
 	q := Quarantined{Key: s.root + key, Err: err}
 	if name, ok := strings.CutPrefix(key, dirInstances); ok {
 		q.Instance = core.InstanceID(instanceID(name))
+	} else if name, ok := strings.CutPrefix(key, dirSpecs); ok {
+		q.Spec = fromSafe(name)
+	} else {
+		for _, dir := range []string{dirApps, dirPods} {
+			if name, ok := strings.CutPrefix(key, dir); ok {
+				name, _, _ = strings.Cut(name, "/")
+				q.Spec = fromSafe(name)
+			}
+		}
 	}
-	s.quarantined = append(s.quarantined, q)
+	// What keeps tasks and volumes alive is never left out of the list.
+	if len(s.quarantined) < maxQuarantined || q.Instance != "" || q.Spec != "" {
+		s.quarantined = append(s.quarantined, q)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,9 @@ func TestCorruptRowsAreQuarantined(t *testing.T) {
 		reported[strings.TrimPrefix(q.Key, root)] = true
 		if q.Key == root+"instances/a/1" && q.Instance != "a.instance-1" {
 			t.Errorf("instance %q", q.Instance)
+		}
+		if want := map[string]core.PathID{"specs/lost": "/lost", "apps/x/2026-01-01T00:00:00.000Z": "/x", "pods/p/2026-01-01T00:00:00.000Z": "/p"}[strings.TrimPrefix(q.Key, root)]; want != "" && q.Spec != want {
+			t.Errorf("%s: spec %q", q.Key, q.Spec)
 		}
 	}
 	for k := range bad {
@@ -348,4 +352,25 @@ func TestKeepCompact(t *testing.T) {
 func at(m *Memory, key string) string {
 	v, _ := m.data.Get("/marathon/v1/" + key)
 	return string(v)
+}
+
+// F14: reports are bounded, but not those that keep tasks and volumes alive.
+func TestEveryUnreadInstanceIsReported(t *testing.T) {
+	m := NewMemory()
+	load(t, m.Open(Options{}))
+	for n := range maxQuarantined + 10 {
+		m.Set(fmt.Sprintf("/marathon/v1/foreign-%d", n), []byte("hello"))
+		m.Set(fmt.Sprintf("/marathon/v1/instances/z/%d", n), []byte("{"))
+	}
+	s := m.Open(Options{})
+	load(t, s)
+	instances := 0
+	for _, q := range s.Quarantined() {
+		if q.Instance != "" {
+			instances++
+		}
+	}
+	if n := len(s.Quarantined()); instances != maxQuarantined+10 || n > 2*maxQuarantined+10 {
+		t.Errorf("%d instances of %d reports", instances, n)
+	}
 }

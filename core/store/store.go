@@ -68,6 +68,8 @@ type Quarantined struct {
 	Err error
 	// Instance is the instance whose row it is, if any: its task may well be alive and is not to be killed as unknown.
 	Instance core.InstanceID
+	// Spec is the app or pod whose definition it is, if any: if it is missing in the state, it was not deleted by anybody.
+	Spec core.PathID
 }
 
 // Store writes and loads the rows of one leader's term. Load comes first. Its methods may be called from several
