@@ -59,4 +59,4 @@ func BenchmarkPrepare(b *testing.B) {
 
 type bookedTree struct{ *memTree }
 
-func (bookedTree) ServicePortUsed(port int) bool { return port%2 == 0 }
+func (bookedTree) FreeServicePort(from int) int { return from | 1 }

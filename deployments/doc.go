@@ -11,7 +11,7 @@ calls, so a new leader gets the same answer as the old one would have.
 
 Prepare lays the change over the tree as an overlay and looks only at what changed and at what that depends on; one
 change costs the same in a tree of ten apps and of ten thousand. For service ports that holds if the tree has the method
-ServicePortUsed(port int) bool; otherwise all apps are looked through once.
+FreeServicePort(from int) int; otherwise all apps are looked through once.
 
 	now ─┐                 ports   stamps    names, residents, circles    Stop by reverse layers (D-30)
 	     ├─► overlay ────► fill ─► table ──► checks ────────────────────► Start

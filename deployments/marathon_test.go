@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +64,7 @@ func TestMarathonPlans(t *testing.T) {
 		if got := steps(u); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
 		}
-		running := slices.Values([]*core.Deployment{deploymentOf(u)})
+		running := holders(deploymentOf(u))
 		if len(Conflicts(u.Steps, running)) != 1 || len(Conflicts(nil, running)) != 0 {
 			t.Errorf("%s: a plan conflicts with itself, an empty one with nothing", name)
 		}

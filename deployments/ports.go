@@ -7,13 +7,13 @@ import (
 	"stadion/core"
 )
 
-// portBook knows which service ports are taken. A tree that keeps count itself says so by ServicePortUsed; for any
+// portBook knows which service ports are taken. A tree that keeps count itself says so by FreeServicePort; for any
 // other one the ports of all apps are collected once, when the first free port is looked for.
 type portBook struct {
 	now  core.Tree
-	used func(port int) bool
-	mine map[int]bool // named or assigned by the change itself
-	next int          // no port below it is free: the search only ever goes up
+	from func(port int) int // the lowest free port of the tree, not below port
+	mine map[int]bool       // named or assigned by the change itself
+	next int                // no port below it is free: the search only ever goes up
 	max  int
 }
 
@@ -48,8 +48,8 @@ func (p *preparer) assignPorts(puts []core.RunSpec) ([]core.RunSpec, error) {
 
 func (p *preparer) openPortBook(puts []core.RunSpec) *portBook {
 	b := &portBook{now: p.now, mine: make(map[int]bool), next: max(1, p.flags.PortMin), max: p.flags.PortMax}
-	if t, ok := p.now.(interface{ ServicePortUsed(port int) bool }); ok {
-		b.used = t.ServicePortUsed
+	if t, ok := p.now.(interface{ FreeServicePort(from int) int }); ok {
+		b.from = t.FreeServicePort
 	}
 	for _, s := range puts {
 		if a, ok := s.(*core.App); ok {
@@ -111,7 +111,7 @@ func replaceZero(port *int, take func() (int, bool), f Flags) error {
 }
 
 func (b *portBook) free() (int, bool) {
-	if b.used == nil {
+	if b.from == nil {
 		taken := make(map[int]bool)
 		for s := range b.now.SpecsBelow(core.Root) {
 			if a, ok := s.(*core.App); ok {
@@ -120,10 +120,15 @@ func (b *portBook) free() (int, bool) {
 				}
 			}
 		}
-		b.used = func(port int) bool { return taken[port] }
+		b.from = func(port int) int {
+			for taken[port] {
+				port++
+			}
+			return port
+		}
 	}
-	for ; b.next <= b.max; b.next++ {
-		if port := b.next; !b.mine[port] && !b.used(port) {
+	for b.next = b.from(b.next); b.next <= b.max; b.next = b.from(b.next + 1) {
+		if port := b.next; !b.mine[port] {
 			b.mine[port] = true
 			return port, true
 		}

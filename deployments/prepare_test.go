@@ -204,13 +204,13 @@ func TestServicePorts(t *testing.T) {
 	mustFail(t, err, core.Internal, "All ports in the range [10000-10009) are already in use")
 }
 
-// bookTree answers for single ports and refuses to list all apps: a change must not cost what the tree costs.
+// bookTree knows the next free port and refuses to list all apps: a change must not cost what the tree costs.
 type bookTree struct {
 	*memTree
 	t *testing.T
 }
 
-func (b bookTree) ServicePortUsed(port int) bool { return port < 10003 }
+func (b bookTree) FreeServicePort(from int) int { return max(from, 10003) }
 
 func (b bookTree) SpecsBelow(g core.PathID) iter.Seq[core.RunSpec] {
 	if g == core.Root {

@@ -141,7 +141,7 @@ func TestRevertOfRestart(t *testing.T) {
 	if steps(u) != "Scale /a" || len(u.Specs) != 0 || u.Steps[0].Actions[0].Version != 2 {
 		t.Errorf("%q, %d specs", steps(u), len(u.Specs))
 	}
-	if got := Conflicts(u.Steps, slices.Values([]*core.Deployment{d})); len(got) != 1 {
+	if got := Conflicts(u.Steps, holders(d)); len(got) != 1 {
 		t.Errorf("conflicts %v", got)
 	}
 	if _, u = change(t, tree, core.Change{Put: ch.Put}, 3); steps(u) != "" {

@@ -1,7 +1,6 @@
 package deployments
 
 import (
-	"iter"
 	"maps"
 	"slices"
 
@@ -94,34 +93,18 @@ func comparePaths(a, b core.PathID) int {
 	return 0
 }
 
-// Conflicts lists the running deployments that touch a spec which the steps touch too, in the order given
-// (behaviour.md 2.4). Groups never conflict, and a plan without steps conflicts with nothing.
-func Conflicts(steps []core.Step, running iter.Seq[*core.Deployment]) []string {
-	mine := make(map[core.PathID]bool)
+// Conflicts lists the running deployments that touch a spec which the steps touch too, in the order of their ids
+// (behaviour.md 2.4). holder tells which deployment holds a spec; at most one does (D-24). Groups never conflict, and a
+// plan without steps conflicts with nothing.
+func Conflicts(steps []core.Step, holder func(core.PathID) (*core.Deployment, bool)) []string {
+	var out []string
 	for _, s := range steps {
 		for _, a := range s.Actions {
-			mine[a.Spec] = true
-		}
-	}
-	if len(mine) == 0 {
-		return nil
-	}
-	var out []string
-	for d := range running {
-		if touches(d, mine) {
-			out = append(out, d.ID)
-		}
-	}
-	return out
-}
-
-func touches(d *core.Deployment, specs map[core.PathID]bool) bool {
-	for _, s := range d.Steps {
-		for _, a := range s.Actions {
-			if specs[a.Spec] {
-				return true
+			if d, held := holder(a.Spec); held && !slices.Contains(out, d.ID) {
+				out = append(out, d.ID)
 			}
 		}
 	}
-	return false
+	slices.Sort(out)
+	return out
 }

@@ -94,7 +94,7 @@ func TestPrepareProperties(t *testing.T) {
 			if got := next.with(again).text(); got != tree.text() {
 				t.Fatalf("reverted:\n%s\nbefore:\n%s", got, tree.text())
 			}
-			if len(Conflicts(again.Steps, slices.Values([]*core.Deployment{deploymentOf(u)}))) == 0 && len(u.Steps) > 0 {
+			if len(Conflicts(again.Steps, holders(deploymentOf(u)))) == 0 && len(u.Steps) > 0 {
 				t.Fatalf("the revert %q does not take over from %q", steps(again), steps(u))
 			}
 			tree = next

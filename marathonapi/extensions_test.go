@@ -266,7 +266,7 @@ func waitingApp(st *state.State) *state.State {
 	offer := &offers.Offer{ID: "o1", Role: "*", Agent: &core.AgentInfo{ID: "S7", Host: "agent-7", Attributes: []core.Attribute{{Name: "rack", Value: "r1"}}},
 		Resources: []offers.Resource{{Name: "cpus", Type: offers.Scalar, Value: 4}, {Name: "mem", Type: offers.Scalar, Value: 64}, {Name: "disk", Type: offers.Scalar, Value: 100},
 			{Name: "ports", Type: offers.Ranges, Ranges: []offers.Range{{Begin: 31000, End: 31010}}}}}
-	q := &state.QueueStats{Processed: 3, Unused: 3, LastUnused: start, LastOffers: map[string]state.LastOffer{"S7": {Offer: offer, Reasons: []uint8{uint8(offers.InsufficientMemory)}, At: start}}}
+	q := &state.QueueStats{OfferTally: state.OfferTally{Processed: 3, Unused: 3, LastUnused: start}, LastOffers: map[string]state.LastOffer{"S7": {Offer: offer, Reasons: []uint8{uint8(offers.InsufficientMemory)}, At: start}}}
 	q.Funnel[offers.InsufficientMemory] = 3
 	st.SetStats("/w", q)
 	return st

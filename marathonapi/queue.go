@@ -1,9 +1,9 @@
 package marathonapi
 
 import (
-	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"stadion/core"
 	"stadion/core/machine"
@@ -129,30 +129,35 @@ func (q *queueItem) describe(snap *state.Snapshot, spec core.RunSpec, now core.T
 		stats = &state.QueueStats{}
 	}
 	attempt, last := offers.Funnel(stats.Funnel), offers.Funnel{}
-	agents := slices.Sorted(maps.Keys(stats.LastOffers))
-	if unused {
-		q.Unused = make([]unusedOffer, 0, len(agents))
+	type lastOffer struct {
+		agent string
+		state.LastOffer
 	}
-	for _, a := range agents {
-		o := stats.LastOffers[a]
-		reasons := make([]offers.Reason, len(o.Reasons))
-		for i, x := range o.Reasons {
-			reasons[i] = offers.Reason(x)
-		}
-		last.Add(reasons)
+	var list []lastOffer
+	known := 0
+	for agent, o := range stats.Last() {
+		known++
+		last[o.Reasons[0]]++
 		if unused {
-			q.Unused = append(q.Unused, unusedOf(o, reasons))
+			list = append(list, lastOffer{agent, o})
+		}
+	}
+	if unused {
+		slices.SortFunc(list, func(a, b lastOffer) int { return strings.Compare(a.agent, b.agent) })
+		q.Unused = make([]unusedOffer, 0, len(list))
+		for _, o := range list {
+			q.Unused = append(q.Unused, unusedOf(o.LastOffer))
 		}
 	}
 	rejected := stats.Unused
 	q.Summary = offersSummary{Processed: stats.Processed, Unused: rejected, LastUnusedAt: stats.LastUnused, LastUsedAt: stats.LastUsed,
-		LastOffers: last.Rows(len(agents)), LaunchAttempt: attempt.Rows(stats.Processed)}
+		LastOffers: last.Rows(known), LaunchAttempt: attempt.Rows(stats.Processed)}
 }
 
-func unusedOf(o state.LastOffer, reasons []offers.Reason) unusedOffer {
+func unusedOf(o state.LastOffer) unusedOffer {
 	u := unusedOffer{Timestamp: o.At, Reason: []string{}}
-	for _, x := range reasons {
-		u.Reason = append(u.Reason, x.String())
+	for _, x := range o.Reasons {
+		u.Reason = append(u.Reason, offers.Reason(x).String())
 	}
 	u.Offer = offerInfo{Resources: []resourceInfo{}, Attributes: []attributeInfo{}}
 	var offer *offers.Offer

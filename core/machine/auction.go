@@ -23,27 +23,40 @@ const (
 //	                     └─ not over: what has launches is answered, the rest is kept
 type auction struct {
 	m     *Machine
-	limit int // rows in the batch at which it stops
-	looks int // that it still may take
+	limit int           // rows in the batch at which it stops
+	looks int           // that it still may take
+	none  map[*kin]bool // of whom one has tried everything in vain
 }
 
-// strategists are the ready specs with a strategy, those first that have waited longest for their turn; others tells
+// choosers are the ready specs with a strategy, those first that have waited longest for their turn; others tells
 // whether there are ready specs without one.
-func (q *launchQueue) strategists() (line []*demand, others bool) {
-	pick := func(d *demand) {
+func (m *Machine) choosers() (line []*demand, others bool) {
+	m.sort()
+	q := &m.queue
+	add := func(d *demand) {
 		if d.strategy == offers.PlaceFirst {
 			others = true
 		} else {
 			line = append(line, d)
 		}
 	}
-	q.ready.Ascend(q.bidder+"\x00", func(_ core.PathID, d *demand) bool { pick(d); return true })
-	q.ready.Scan(func(id core.PathID, d *demand) bool {
-		if id > q.bidder {
-			return false
+	q.kins.Scan(func(_ string, k *kin) bool {
+		if !k.chooses {
+			others = true
+			return true
 		}
-		pick(d)
+		k.members.Scan(func(_ core.PathID, d *demand) bool { add(d); return true })
 		return true
+	})
+	q.loners.Scan(func(_ core.PathID, d *demand) bool { add(d); return true })
+	slices.SortFunc(line, func(a, b *demand) int {
+		if after := a.spec > q.bidder; after != (b.spec > q.bidder) {
+			if after {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.spec, b.spec)
 	})
 	return line, others
 }
@@ -51,7 +64,7 @@ func (q *launchQueue) strategists() (line []*demand, others bool) {
 // auction runs until no spec with a strategy can place any more, or the oldest offer has waited long enough for that
 // (over), or the batch has had enough.
 func (m *Machine) auction(line []*demand, others bool) (over bool) {
-	a := auction{m: m, limit: m.cfg.MaxRows, looks: looksPerSettle}
+	a := auction{m: m, limit: m.cfg.MaxRows, looks: looksPerSettle, none: map[*kin]bool{}}
 	if others { // they get the other half
 		a.limit = max(1, a.limit/2)
 	}
@@ -83,6 +96,10 @@ func (m *Machine) auction(line []*demand, others bool) (over bool) {
 // are used up.
 func (a *auction) serve(d *demand, n int) (placed int, enough bool) {
 	m := a.m
+	if a.none[d.kin] {
+		d.seen = m.queue.sold
+		return 0, false
+	}
 	lots := a.rate(d)
 	var missed []lot
 	for placed < n && len(lots.list) > 0 {
@@ -114,6 +131,9 @@ func (a *auction) serve(d *demand, n int) (placed int, enough bool) {
 	}
 	if len(lots.list) == 0 {
 		d.seen = m.queue.sold
+		if placed == 0 && d.kin != nil && len(m.avoided) == 0 {
+			a.none[d.kin] = true
+		}
 	}
 	return placed, false
 }
@@ -150,7 +170,7 @@ func (a *auction) rate(d *demand) lots {
 	m := a.m
 	needs := map[string]*offers.Need{}
 	for _, role := range d.roles {
-		if _, need, _ := m.candidate(d, role, nil); need != nil {
+		if _, need, _ := m.candidate(d, role, nil, nil); need != nil {
 			needs[role] = need
 		}
 	}

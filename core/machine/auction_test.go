@@ -151,7 +151,7 @@ func TestStrategyStatistics(t *testing.T) {
 			t.Errorf("%d answered, %d held", answered(b), len(r.m.queue.held))
 		}
 		r.wait(2 * time.Second)
-		if s := r.m.st.Stats("/web"); s == nil || s.Processed != 3 || s.Unused != 3 || s.Funnel[offers.InsufficientCpus] != 3 || len(s.LastOffers) != 3 {
+		if s := r.m.st.Stats("/web"); s == nil || s.Processed != 3 || s.Unused != 3 || s.Funnel[offers.InsufficientCpus] != 3 || len(lastOf(s)) != 3 {
 			t.Errorf("%+v", s)
 		}
 	}

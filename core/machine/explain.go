@@ -2,9 +2,9 @@ package machine
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"stadion/core"
 	"stadion/core/state"
@@ -197,11 +197,12 @@ func (x *explainer) look(stats *state.QueueStats, e *Explanation) {
 
 // offersOf are the remembered offers in order of the agents' ids.
 func offersOf(stats *state.QueueStats) (out []*offers.Offer) {
-	for _, agent := range slices.Sorted(maps.Keys(stats.LastOffers)) {
-		if o, ok := stats.LastOffers[agent].Offer.(*offers.Offer); ok {
+	for _, last := range stats.Last() {
+		if o, ok := last.Offer.(*offers.Offer); ok {
 			out = append(out, o)
 		}
 	}
+	slices.SortFunc(out, func(a, b *offers.Offer) int { return strings.Compare(a.Agent.ID, b.Agent.ID) })
 	return out
 }
 

@@ -31,7 +31,7 @@ func (m *Machine) settleOffers() {
 	m.dropLate()
 	over := true
 	if len(m.queue.held) > 0 {
-		if line, others := m.queue.strategists(); len(line) > 0 {
+		if line, others := m.choosers(); len(line) > 0 {
 			over = m.auction(line, others)
 		}
 	}
@@ -106,28 +106,6 @@ func (m *Machine) open(s *sale) {
 	m.matchReserved(s)
 }
 
-// serve lets the waiting specs take from one offer in turns, until nobody wants more of it. Unless all is set, those
-// with a placement strategy are left out: they choose for themselves.
-func (m *Machine) serve(s *sale, all bool) {
-	if s.closed || m.queue.ready.Len() == 0 {
-		return
-	}
-	for line := m.queue.queueUp(); len(line) > 0; {
-		again := line[:0]
-		for _, d := range line {
-			if !m.mayTake(s) {
-				return
-			}
-			if d.left || !all && d.strategy != offers.PlaceFirst || !m.tryLaunch(d, s, true) {
-				continue
-			}
-			m.queue.turn = d.spec
-			again = append(again, d)
-		}
-		line = again
-	}
-}
-
 // mayTake reports whether one more operation fits into the offer's share, the batch and the period.
 func (m *Machine) mayTake(s *sale) bool {
 	return len(s.ops) < m.cfg.Offers.MaxInstancesPerOffer && m.room() && (m.cfg.LaunchTokens == 0 || m.queue.tokens > 0)
@@ -146,7 +124,9 @@ func (m *Machine) matchReserved(s *sale) {
 		}
 		if n, ok := m.need(d, i); ok {
 			if _, wait := m.delayed(core.RefOf(n.Spec)); !wait {
-				m.bid(d, i, n, s, true)
+				if no, _ := m.bid(d, i, n, s); no != nil {
+					m.unused(d, s, *no)
+				}
 			}
 		}
 	}
@@ -154,31 +134,46 @@ func (m *Machine) matchReserved(s *sale) {
 
 var noReservation = refusalOf([]offers.Reason{offers.NoCorrespondingReservationFound})
 
-// tryLaunch matches one waiting instance of a spec against what is left of an offer; a no is counted where count says so.
-// A no to one spec of a class is a no to all of it, as what is left of an offer only shrinks.
+// tryLaunch matches a waiting instance of a spec against what is left of an offer, of several versions one of each until
+// one fits (behaviour.md 5.2.3). A no is counted where count says so.
 func (m *Machine) tryLaunch(d *demand, s *sale, count bool) bool {
-	i, need, parked := m.candidate(d, s.offer.Role, s)
-	if i == nil {
-		if parked && count {
-			m.unused(d, s, noReservation)
+	var why *refusal
+	for tried := []core.Timestamp(nil); ; {
+		i, need, parked := m.candidate(d, s.offer.Role, s, tried)
+		if i == nil {
+			if why == nil && parked {
+				why = &noReservation
+			}
+			break
 		}
-		return false
-	}
-	class := need.Compiled.Class()
-	if no, known := s.refused[class]; known && class != "" {
-		if count {
-			m.unused(d, s, no)
+		no, fits := m.bid(d, i, need, s)
+		if fits {
+			return true
 		}
-		return false
+		if why == nil {
+			why = no
+		}
+		if !d.mixed {
+			break
+		}
+		tried = append(tried, i.Version)
 	}
-	if m.avoids(i, core.RefOf(need.Spec), s.offer.Agent.ID) {
-		return false
+	if count && why != nil {
+		m.unused(d, s, *why)
 	}
-	return m.bid(d, i, need, s, count)
+	return false
 }
 
-// bid matches one instance and notes what came of it.
-func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale, count bool) bool {
+// bid matches one instance and notes what came of it; no is nil when it rather waits for another agent. A no to one spec
+// of a class is a no to all of it, as what is left of an offer only shrinks.
+func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) (no *refusal, fits bool) {
+	class := need.Compiled.Class()
+	if known, ok := s.refused[class]; ok && class != "" {
+		return &known, false
+	}
+	if m.avoids(i, core.RefOf(need.Spec), s.offer.Agent.ID) {
+		return nil, false
+	}
 	need.Instance = i
 	res := offers.TryMatch(&m.cfg.Offers, m.now, m.rnd, s.offer, s.left, need)
 	if res.Problem != "" && m.now >= d.warned+problemEveryMs {
@@ -186,17 +181,14 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale, c
 		m.log(true, d.spec, "an offer of %s could not be matched: %s", s.offer.Agent.Host, res.Problem)
 	}
 	if len(res.Operations) == 0 {
-		no := refusalOf(res.Reasons)
-		if class := need.Compiled.Class(); class != "" {
+		why := refusalOf(res.Reasons)
+		if class != "" {
 			if s.refused == nil {
 				s.refused = make(map[string]refusal)
 			}
-			s.refused[class] = no
+			s.refused[class] = why
 		}
-		if count {
-			m.unused(d, s, no)
-		}
-		return false
+		return &why, false
 	}
 	m.spoil(d)
 	d.stats.Processed++
@@ -205,7 +197,7 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale, c
 	s.left = offers.Subtract(s.left, res.Consumed)
 	m.queue.tokens = max(0, m.queue.tokens-1)
 	m.place(i, s.offer, res)
-	return true
+	return nil, true
 }
 
 // place notes a launch or a reservation: the intent that must be durable before the ACCEPT goes out (R3).

@@ -52,6 +52,7 @@ func New(cfg Config, st *state.State) *Machine {
 		strange: make(map[core.TaskID]bool), probes: make(map[probeKey]bool), avoided: make(map[avoidKey]*avoidance)}
 	m.kills.init()
 	m.brake.init()
+	st.WatchServicePorts(max(1, cfg.Plan.PortMin))
 	return m
 }
 

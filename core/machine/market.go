@@ -3,6 +3,7 @@ package machine
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -56,6 +57,7 @@ func (k *market) demand(m *Machine, id core.PathID) {
 	if d, ok := m.queue.waiting.Get(id); ok {
 		d.blockedUntil = 0
 		m.queue.ready.Set(id, d)
+		m.queue.unsettle(d)
 		for _, r := range d.roles {
 			k.know(r).fresh = true
 		}
@@ -160,10 +162,15 @@ func (m *Machine) disconnected(e offers.Disconnected) {
 // wants tells whether offers of a role could be used now: something waits whose delay is over, or a reservation is to
 // be freed.
 func (m *Machine) wants(role string) bool {
+	m.sort()
 	found := false
-	for d := m.queue.after(""); d != nil && !found; d = m.queue.after(d.spec) {
+	m.queue.kins.Ascend(role+"\x00", func(key string, _ *kin) bool {
+		found = strings.HasPrefix(key, role+"\x00")
+		return false
+	})
+	for d := m.queue.loner(""); d != nil && !found; d = m.queue.loner(d.spec) {
 		if slices.Contains(d.roles, role) {
-			i, _, _ := m.candidate(d, role, nil)
+			i, _, _ := m.candidate(d, role, nil, nil)
 			found = i != nil
 		}
 	}

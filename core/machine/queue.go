@@ -18,7 +18,10 @@ type launchQueue struct {
 	waiting   btree.Map[core.PathID, *demand] // every spec with an instance that waits
 	ready     btree.Map[core.PathID, *demand] // those of them that are not held up by a delay as a whole
 	turn      core.PathID                     // spec that was served last (D-40)
-	line      []*demand                       // reused by match
+	kins      btree.Map[string, *kin]         // the ready specs by what they ask for
+	loners    btree.Map[core.PathID, *demand] // and those that are looked at one by one
+	unsettled []*demand                       // specs that may belong elsewhere now
+	line      takers                          // reused by serve
 	held      []*sale                         // offers to be looked at, first in, first out (D-13)
 	sold      uint64                          // number of the last sale
 	bidder    core.PathID                     // spec with a placement strategy that was served last
@@ -30,10 +33,14 @@ type launchQueue struct {
 // demand is one waiting spec.
 type demand struct {
 	spec         core.PathID
-	roles        []string // of its waiting instances, in order of their appearance
-	left         bool     // it waits no more
-	strategy     string   // offers.Strategy of its present definition
-	seen         uint64   // with a strategy: no sale up to this one fits
+	roles        []string       // of its waiting instances, in order of their appearance
+	left         bool           // it waits no more
+	mixed        bool           // it waits in several versions
+	version      core.Timestamp // of a waiting instance
+	settled      bool           // kin tells what it asks for next
+	kin          *kin           // nil: none, or it is a loner
+	strategy     string         // offers.Strategy of its present definition
+	seen         uint64         // with a strategy: no sale up to this one fits
 	blockedUntil core.Timestamp
 	needs        map[core.Timestamp]*offers.Need   // by spec version; Instance is set per attempt
 	counts       map[core.Timestamp]*offers.Counts // placed instances per version, for specs with constraints
@@ -45,7 +52,7 @@ type demand struct {
 }
 
 func newDemand(spec core.PathID, strategy string, now core.Timestamp) *demand {
-	return &demand{spec: spec, strategy: strategy, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true, told: now,
+	return &demand{spec: spec, strategy: strategy, settled: true, needs: make(map[core.Timestamp]*offers.Need), counts: make(map[core.Timestamp]*offers.Counts), dirty: true, told: now,
 		stats: state.QueueStats{LastOffers: make(map[string]state.LastOffer)}}
 }
 
@@ -65,7 +72,12 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 	case !in:
 		return
 	}
+	q.unsettle(d)
 	if i.Scheduled() {
+		if d.version == 0 {
+			d.version = i.Version
+		}
+		d.mixed = d.mixed || d.version != i.Version
 		if !slices.Contains(d.roles, i.Role) {
 			d.roles = append(d.roles, i.Role)
 		}
@@ -77,7 +89,7 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 // depart ends a launch attempt. What is known of it stays to be seen for a while (D-12).
 func (q *launchQueue) depart(m *Machine, d *demand) {
 	q.waiting.Delete(d.spec)
-	q.ready.Delete(d.spec)
+	q.hold(m, d)
 	d.left = true
 	if d.dirty {
 		m.st.SetStats(d.spec, d.publish(m.now))
@@ -117,6 +129,7 @@ func (q *launchQueue) stale(id core.PathID) {
 	if d, ok := q.waiting.Get(id); ok {
 		clear(d.needs)
 		clear(d.counts)
+		q.unsettle(d)
 	}
 }
 
@@ -125,37 +138,23 @@ func (q *launchQueue) drop(id string) {
 	q.held = slices.DeleteFunc(q.held, func(s *sale) bool { return s.offer.ID == id })
 }
 
-// queueUp lists the specs that are ready, those first that have waited longest for their turn (D-40).
-func (q *launchQueue) queueUp() []*demand {
-	line := q.line[:0]
-	q.ready.Ascend(q.turn+"\x00", func(_ core.PathID, d *demand) bool { line = append(line, d); return true })
-	q.ready.Scan(func(id core.PathID, d *demand) bool {
-		if id > q.turn {
-			return false
-		}
-		line = append(line, d)
-		return true
-	})
-	q.line = line
-	return line
-}
-
-// after is the ready spec that follows another one in the order of ids.
-func (q *launchQueue) after(id core.PathID) (next *demand) {
-	q.ready.Ascend(id+"\x00", func(_ core.PathID, d *demand) bool { next = d; return false })
-	return next
+// hold takes a spec out of those that are ready.
+func (q *launchQueue) hold(m *Machine, d *demand) {
+	q.ready.Delete(d.spec)
+	q.leaveKin(m, d)
 }
 
 // candidate is the instance of a spec to try on an offer, with its need: one whose reservation is offered, else the
 // first without reservation, of the offer's role and without delay (behaviour.md 5.6). Without an offer any one that
-// could be launched will do. parked tells that some wait for the agents that hold their reservations.
-func (m *Machine) candidate(d *demand, role string, s *sale) (inst *core.Instance, need *offers.Need, parked bool) {
+// could be launched will do. Versions to skip are left out. parked tells that some wait for the agents that hold their
+// reservations.
+func (m *Machine) candidate(d *demand, role string, s *sale, skip []core.Timestamp) (inst *core.Instance, need *offers.Need, parked bool) {
 	looked, blocked := 0, core.Timestamp(0)
 	for i := range m.st.WaitingOf(d.spec) {
 		if looked++; looked > maxDelayedLook {
 			return inst, need, parked
 		}
-		if i.Role != role {
+		if i.Role != role || slices.Contains(skip, i.Version) {
 			blocked = -1
 			continue
 		}
@@ -186,7 +185,7 @@ func (m *Machine) candidate(d *demand, role string, s *sale) (inst *core.Instanc
 	}
 	if blocked > 0 { // every one of them waits for a delay; a timer tells when it is over
 		d.blockedUntil = blocked
-		m.queue.ready.Delete(d.spec)
+		m.queue.hold(m, d)
 	}
 	return inst, need, parked
 }

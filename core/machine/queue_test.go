@@ -2,18 +2,22 @@ package machine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/offers"
 )
 
 func cpus(n float64) []offers.Resource {
 	return []offers.Resource{{Name: "cpus", Value: n}, plenty()[1], plenty()[3]}
 }
+
+func lastOf(s *state.QueueStats) map[string]state.LastOffer { return maps.Collect(s.Last()) }
 
 // TestStatistics is behaviour 4.5 with D-11, D-12 and D-53.
 func TestStatistics(t *testing.T) {
@@ -28,13 +32,13 @@ func TestStatistics(t *testing.T) {
 	r.now += 2000
 	r.offer("a", cpus(2)...)
 	s := r.m.st.Stats("/web")
-	if s == nil || s.Processed != 3 || s.Unused != 3 || s.LastUnused != r.now || len(s.LastOffers) != 2 || s.Funnel[offers.InsufficientCpus] != 3 {
+	if s == nil || s.Processed != 3 || s.Unused != 3 || s.LastUnused != r.now || len(lastOf(s)) != 2 || s.Funnel[offers.InsufficientCpus] != 3 {
 		t.Fatalf("%+v", s)
 	}
-	if got := s.LastOffers["S-a"].Offer.(*offers.Offer).Resources[0].Value; got != 2 {
+	if got := lastOf(s)["S-a"].Offer.(*offers.Offer).Resources[0].Value; got != 2 {
 		t.Errorf("the last offer of an agent is %v", got)
 	}
-	if got := s.LastOffers["S-b"].Reasons; !slices.Equal(got, []uint8{uint8(offers.InsufficientCpus), uint8(offers.InsufficientMemory)}) {
+	if got := lastOf(s)["S-b"].Reasons; !slices.Equal(got, []uint8{uint8(offers.InsufficientCpus), uint8(offers.InsufficientMemory)}) {
 		t.Errorf("all reasons of an offer: %v", got)
 	}
 	t.Run("an offer without reasons counts under UnfulfilledConstraint (D-11)", func(t *testing.T) {
@@ -78,8 +82,8 @@ func TestStatistics(t *testing.T) {
 			list = append(list, r.offerOf(fmt.Sprintf("h%d", n), cpus(1)...))
 		}
 		r.do(Mesos{offers.Received{Offers: list}})
-		if s := r.m.st.Stats("/web"); s.Processed != 1200 || len(s.LastOffers) != 1000 {
-			t.Errorf("%d processed, %d remembered", s.Processed, len(s.LastOffers))
+		if s := r.m.st.Stats("/web"); s.Processed != 1200 || len(lastOf(s)) != 1000 {
+			t.Errorf("%d processed, %d remembered", s.Processed, len(lastOf(s)))
 		}
 	})
 	t.Run("the operator is told every 5 min why a spec waits (D-53)", func(t *testing.T) {

@@ -20,13 +20,21 @@ const (
 // unused counts an offer that did not fit, under its first reason (behaviour.md 4.5).
 func (m *Machine) unused(d *demand, s *sale, no refusal) {
 	m.spoil(d)
-	d.stats.Processed++
-	d.stats.Unused++
-	d.stats.LastUnused = m.now
-	d.stats.Funnel[no.raw[0]]++
-	id := s.offer.Agent.ID
-	if _, known := d.stats.LastOffers[id]; known || len(d.stats.LastOffers) < state.MaxLastOffers {
-		d.stats.LastOffers[id] = state.LastOffer{Offer: s.offer, Reasons: no.raw, At: m.now}
+	tallyOffer(&d.stats.OfferTally, m.now, no)
+	remember(d.stats.LastOffers, state.LastOffer{Offer: s.offer, Reasons: no.raw, At: m.now}, s.offer.Agent.ID)
+}
+
+func tallyOffer(t *state.OfferTally, now core.Timestamp, no refusal) {
+	t.Processed++
+	t.Unused++
+	t.LastUnused = now
+	t.Funnel[no.raw[0]]++
+}
+
+// remember keeps an agent's last offer that did not match (D-12).
+func remember(all map[string]state.LastOffer, o state.LastOffer, agent string) {
+	if _, known := all[agent]; known || len(all) < state.MaxLastOffers {
+		all[agent] = o
 	}
 }
 
@@ -73,24 +81,46 @@ func (m *Machine) publishStats() {
 	}
 	q.dirty = false
 	next := core.Timestamp(0)
+	// due tells whether something may be published again; if not, it is put off.
+	due := func(dirty bool, published core.Timestamp, all, remembered int) bool {
+		if !dirty {
+			return false
+		}
+		at := published + core.Timestamp(statsEveryMs*(1+all*remembered/statsPerSecond))
+		if m.now >= at {
+			return true
+		}
+		q.dirty = true
+		if next == 0 || at < next {
+			next = at
+		}
+		return false
+	}
+	q.kins.Scan(func(key string, k *kin) bool {
+		if due(k.dirty, k.published, q.kins.Len(), len(k.stats.LastOffers)) {
+			m.st.SetKinStats(key, &state.KinStats{OfferTally: k.stats.OfferTally, LastOffers: maps.Clone(k.stats.LastOffers)})
+			k.dirty, k.published = false, m.now
+		}
+		return true
+	})
 	q.waiting.Scan(func(id core.PathID, d *demand) bool {
-		if !d.dirty {
-			return true
+		if due(d.dirty, d.published, q.waiting.Len(), len(d.stats.LastOffers)) {
+			m.st.SetStats(id, d.publish(m.now))
 		}
-		if due := d.published + core.Timestamp(statsEveryMs*(1+q.waiting.Len()*len(d.stats.LastOffers)/statsPerSecond)); m.now < due {
-			q.dirty = true
-			if next == 0 || due < next {
-				next = due
-			}
-			return true
-		}
-		m.st.SetStats(id, d.publish(m.now))
 		return true
 	})
 	q.publishAt = max(next, m.now+statsLookMs)
 	if q.dirty {
 		m.timers.ensure(timerStats, "", q.publishAt)
 	}
+}
+
+// tally is what became of the offers for a waiting spec, those it shares with others included.
+func (d *demand) tally() state.OfferTally {
+	if d.kin == nil {
+		return d.stats.OfferTally
+	}
+	return d.stats.Plus(d.kin.stats.OfferTally, d.stats.Base)
 }
 
 // dropStats forgets the statistics of a spec.
@@ -115,7 +145,8 @@ func (m *Machine) sweepQueue() {
 // waitText tells in one line what a spec waits for.
 func (m *Machine) waitText(d *demand) string {
 	n := m.st.Counts(d.spec).Waiting
-	funnel := offers.Funnel(d.stats.Funnel)
+	tally := d.tally()
+	funnel := offers.Funnel(tally.Funnel)
 	top, some := funnel.Top()
 	switch {
 	case d.blockedUntil > m.now:
@@ -124,10 +155,10 @@ func (m *Machine) waitText(d *demand) string {
 		return fmt.Sprintf("%d instances of %s wait: the master refuses role %s", n, d.spec, m.refusedRole(d))
 	case m.cfg.LaunchTokens > 0 && m.queue.tokens == 0:
 		return fmt.Sprintf("%d instances of %s wait for launch tokens", n, d.spec)
-	case d.stats.Processed == 0:
+	case tally.Processed == 0:
 		return fmt.Sprintf("%d instances of %s wait: no offers have come", n, d.spec)
 	case some:
-		return fmt.Sprintf("%d instances of %s wait: none of %d offers fits, mostly for %s", n, d.spec, d.stats.Unused, top)
+		return fmt.Sprintf("%d instances of %s wait: none of %d offers fits, mostly for %s", n, d.spec, tally.Unused, top)
 	}
 	return fmt.Sprintf("%d instances of %s wait for offers", n, d.spec)
 }

@@ -42,7 +42,7 @@ func (m *Machine) apply(ch core.Change, origin *Origin) (UpdateResult, error) {
 	if ch.Rollback {
 		d.Settings = &core.Rollout{Revert: true}
 	}
-	conflicts := deployments.Conflicts(u.Steps, m.st.Deployments())
+	conflicts := deployments.Conflicts(u.Steps, m.st.DeploymentOf)
 	if err := m.admit(ch, d, conflicts); err != nil {
 		m.notify("group_change_failed", "", core.GroupChanged{GroupID: groupID, Version: stamp, Reason: err.Error()})
 		return UpdateResult{}, err

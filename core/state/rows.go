@@ -1,6 +1,10 @@
 package state
 
-import "stadion/core"
+import (
+	"iter"
+
+	"stadion/core"
+)
 
 // Counts are the counters of one spec, as lists show them (behaviour.md 8.6).
 type Counts struct {
@@ -79,14 +83,76 @@ type Delay struct {
 // Deadline is the moment from which a launch is allowed again.
 func (d Delay) Deadline() core.Timestamp { return d.Reference + core.Timestamp(d.Current) }
 
-// QueueStats are the offer statistics of one waiting spec (behaviour.md 4.5). Immutable once stored.
-type QueueStats struct {
+// OfferTally counts offers (behaviour.md 4.5).
+type OfferTally struct {
 	Processed  int
 	Unused     int
-	LastUsed   core.Timestamp
 	LastUnused core.Timestamp
-	Funnel     [10]int              // declined per first reason since the launch attempt began, in funnel order
+	Funnel     [10]int // declined per first reason, in funnel order
+}
+
+// QueueStats are the offer statistics of one waiting spec since the launch attempt began (behaviour.md 4.5). Immutable
+// once stored. Specs that ask the same of an offer share what they are refused: Stats adds that on top.
+type QueueStats struct {
+	OfferTally
+	LastUsed   core.Timestamp
 	LastOffers map[string]LastOffer // last non-matching offer per agent id; at most MaxLastOffers (D-12)
+
+	Kin   string     // the statistics shared with others; empty: none
+	Base  OfferTally // of those, as they were when this spec began to share them
+	Since int        // and how many refusals they had seen
+
+	shared *KinStats
+}
+
+// KinStats are the refusals that specs which ask the same of an offer share. Immutable once stored.
+type KinStats struct {
+	OfferTally
+	LastOffers map[string]LastOffer
+}
+
+// Plus is the tally with what another one counted since base.
+func (t OfferTally) Plus(k, base OfferTally) OfferTally {
+	t.Processed += max(0, k.Processed-base.Processed)
+	t.Unused += max(0, k.Unused-base.Unused)
+	for n := range t.Funnel {
+		t.Funnel[n] += max(0, k.Funnel[n]-base.Funnel[n])
+	}
+	if k.Unused > base.Unused {
+		t.LastUnused = max(t.LastUnused, k.LastUnused)
+	}
+	return t
+}
+
+// with is the statistics together with the shared ones.
+func (q *QueueStats) with(k *KinStats) *QueueStats {
+	c := *q
+	c.OfferTally, c.shared = q.Plus(k.OfferTally, q.Base), k
+	return &c
+}
+
+// Last iterates over the last offer of each agent that did not match, in no order, at most MaxLastOffers.
+func (q *QueueStats) Last() iter.Seq2[string, LastOffer] {
+	return func(yield func(string, LastOffer) bool) {
+		n := 0
+		if q.shared != nil {
+			for agent, o := range q.shared.LastOffers {
+				if o.Number > q.Since {
+					if n++; n > MaxLastOffers || !yield(agent, o) {
+						return
+					}
+				}
+			}
+		}
+		for agent, o := range q.LastOffers {
+			if q.shared != nil && q.shared.LastOffers[agent].Number > q.Since {
+				continue
+			}
+			if n++; n > MaxLastOffers || !yield(agent, o) {
+				return
+			}
+		}
+	}
 }
 
 // MaxLastOffers bounds the agents remembered per waiting spec (D-12).
@@ -98,6 +164,7 @@ type LastOffer struct {
 	Offer   any
 	Reasons []uint8
 	At      core.Timestamp
+	Number  int // of the refusal among those that specs share
 }
 
 // Readiness is the last readiness result of a task in a running deployment (behaviour.md 8.8).

@@ -26,10 +26,13 @@ type View struct {
 	lastAlive   btree.Map[core.InstanceID, bool]
 	delays      btree.Map[string, Delay]
 	stats       btree.Map[core.PathID, *QueueStats]
+	kin         btree.Map[string, *KinStats]
 	readiness   btree.Map[core.TaskID, Readiness]
 	stalls      btree.Map[string, Stall]  // by deployment
 	refused     btree.Map[string, string] // roles the master refuses: why
 	ports       btree.Map[int, int]       // service ports of the tree: how many specs use each
+	portsFrom   int                       // from here on
+	portsTo     int                       // up to here, excluded, every service port is used
 	touched     btree.Map[core.PathID, uint64]
 	frameworkID string
 	rootStamp   core.Timestamp
@@ -73,8 +76,9 @@ func (s *State) Snapshot(seq uint64, term int64, at core.Timestamp) *Snapshot {
 	v.deployments, v.locks, v.failures = *s.deployments.Copy(), *s.locks.Copy(), *s.failures.Copy()
 	v.counts, v.health, v.lastAlive = *s.counts.Copy(), *s.health.Copy(), *s.lastAlive.Copy()
 	v.delays, v.stats, v.readiness = *s.delays.Copy(), *s.stats.Copy(), *s.readiness.Copy()
+	v.kin = *s.kin.Copy()
 	v.stalls, v.ports, v.refused = *s.stalls.Copy(), *s.ports.Copy(), *s.refused.Copy()
-	v.touched = *s.touched.Copy()
+	v.touched, v.portsFrom, v.portsTo = *s.touched.Copy(), s.portsFrom, s.portsTo
 	v.frameworkID, v.rootStamp, v.mesos, v.gauges = s.frameworkID, s.rootStamp, s.mesos, s.gauges
 	v.staged, v.running = s.staged, s.running
 	return n
@@ -271,6 +275,11 @@ func (v *View) Delays() iter.Seq2[string, Delay] { return prefixed(&v.delays, ""
 // Stats returns the offer statistics of a spec, nil without.
 func (v *View) Stats(spec core.PathID) *QueueStats {
 	s, _ := v.stats.Get(spec)
+	if s != nil && s.Kin != "" {
+		if k, ok := v.kin.Get(s.Kin); ok {
+			return s.with(k)
+		}
+	}
 	return s
 }
 
@@ -292,6 +301,18 @@ func (v *View) Refused(role string) (why string, refused bool) { return v.refuse
 func (v *View) ServicePortUsed(port int) bool {
 	n, _ := v.ports.Get(port)
 	return n > 0
+}
+
+// FreeServicePort is the lowest service port, not below from, that no app of the tree has. From the port given to
+// WatchServicePorts it takes no search.
+func (v *View) FreeServicePort(from int) int {
+	if v.portsFrom <= from && from < v.portsTo {
+		from = v.portsTo
+	}
+	for v.ServicePortUsed(from) {
+		from++
+	}
+	return from
 }
 
 // FrameworkID is the stored id, empty before the first registration.

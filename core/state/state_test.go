@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -205,5 +206,36 @@ func TestRootAt(t *testing.T) {
 	}
 	if _, ok := s.RootAt(99); ok {
 		t.Error("an unknown version has a tree")
+	}
+}
+
+// TestFreeServicePort: what is watched answers like a search, whatever comes and goes (behaviour 1.6).
+func TestFreeServicePort(t *testing.T) {
+	const from, to = 100, 120
+	rnd := rand.New(rand.NewPCG(1, 2))
+	s, used := New(), map[core.PathID]int{}
+	s.WatchServicePorts(from)
+	for n := range 2000 {
+		id := core.PathID(fmt.Sprintf("/a%d", rnd.IntN(to-from)))
+		if _, has := used[id]; has && rnd.IntN(2) == 0 {
+			s.RemoveSpec(id)
+			delete(used, id)
+		} else {
+			used[id] = from - 2 + rnd.IntN(to-from)
+			s.PutSpec(&core.App{ID: id, Version: core.Timestamp(n + 1), PortDefinitions: []core.PortDefinition{{Port: used[id]}}})
+		}
+		taken := map[int]bool{}
+		for _, p := range used {
+			taken[p] = true
+		}
+		for _, at := range []int{from, from + rnd.IntN(to-from)} {
+			want := at
+			for taken[want] {
+				want++
+			}
+			if got := s.Snapshot(1, 1, 1).FreeServicePort(at); got != want {
+				t.Fatalf("step %d: free from %d is %d, want %d of %v", n, at, got, want, taken)
+			}
+		}
 	}
 }

@@ -166,8 +166,20 @@ func (s *State) countPorts(r core.RunSpec, by int) {
 			s.ports.Set(p, n+by)
 		} else {
 			s.ports.Delete(p)
+			if s.portsFrom <= p && p < s.portsTo {
+				s.portsTo = p
+			}
 		}
 	}
+	if s.portsFrom > 0 {
+		s.portsTo = s.FreeServicePort(s.portsTo)
+	}
+}
+
+// WatchServicePorts makes finding a free service port from this one on cheap, however many are used.
+func (s *State) WatchServicePorts(from int) {
+	s.portsFrom = from
+	s.portsTo = s.FreeServicePort(from)
 }
 
 // PutVersion stores a version of a spec without making it current.
@@ -297,6 +309,15 @@ func (s *State) SetStats(spec core.PathID, q *QueueStats) {
 		return
 	}
 	s.stats.Set(spec, q)
+}
+
+// SetKinStats keeps the statistics that specs share (volatile); nil drops them.
+func (s *State) SetKinStats(key string, k *KinStats) {
+	if k == nil {
+		s.kin.Delete(key)
+		return
+	}
+	s.kin.Set(key, k)
 }
 
 // SetReadiness keeps a readiness result (volatile).
