@@ -291,12 +291,13 @@ func (m *master) markGone(id string) bool {
 	return true
 }
 
-// wipe kills all tasks of the agent without updates.
+// wipe kills all tasks of the agent without updates, and forgets open ones.
 func (n *node) wipe() {
 	for _, key := range n.tasksOf("") {
 		if n.frameworks[key.framework] != nil {
 			n.shutdownFramework(key.framework)
 		}
+		n.removeTask(key)
 	}
 }
 

@@ -144,9 +144,19 @@ func (c *Cluster) addNodes() error {
 			if err := r.recover(); err != nil {
 				return fmt.Errorf("minimesos: agent %s: %w", a.Hostname, err)
 			}
+			n.inherit()
 		}
 	}
 	return nil
+}
+
+// inherit ends what an agent that was given up has left running: Apache Mesos tells such an agent to shut down.
+func (n *node) inherit() {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	if n.successor {
+		n.wipe()
+	}
 }
 
 // Addr is the host:port of the master, of several the first.

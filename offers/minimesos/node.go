@@ -43,6 +43,7 @@ type node struct {
 	id         string // given by the first master, "" before; a new one after the agent was given up
 	down       bool   // the agent process is gone or cut off
 	stopped    bool   // it is gone, by StopAgent
+	successor  bool   // a new agent in place of one that an operator has given up
 	total      bag
 	tasks      map[taskKey]*nodeTask
 	frameworks map[string]*nodeFramework

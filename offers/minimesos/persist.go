@@ -139,7 +139,8 @@ func (n *node) restore() error {
 		return nil
 	}
 	if _, gone := n.c.reg.gone[a.ID]; gone {
-		return nil // its successor is a new agent
+		n.successor = true
+		return nil
 	}
 	n.id = a.ID
 	configured, err := decodeResources(a.Configured)

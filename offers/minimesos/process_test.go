@@ -1,6 +1,7 @@
 package minimesos
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -155,6 +156,56 @@ func TestClusterRestartOnWorkDir(t *testing.T) {
 	}
 	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "long"}}})
 	f.update("long", mesos.TASK_KILLED)
+}
+
+// The process died after an agent was marked gone and before its tasks were killed: its successor has a new id and
+// ends what is left (Mesos tells an agent that is gone to shut down).
+func TestGoneAgentLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	start := func() *Cluster {
+		return testCluster(t, 1, func(cfg *Config) {
+			cfg.Simulated, cfg.WorkDir, cfg.Helper = nil, dir, []string{os.Args[0], shimCommand}
+		})
+	}
+	c := start()
+	f := newFramework(t, c, "web").subscribe()
+	o := f.offers()[0]
+	f.accept([]mesos.Offer{o}, launchOp(shellTask("long", &o, "sleep 1000")))
+	f.update("long", mesos.TASK_RUNNING)
+	pid := c.Tasks()[0].PID
+	if err := c.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "registry.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reg registryFile
+	if err := json.Unmarshal(data, &reg); err != nil {
+		t.Fatal(err)
+	}
+	reg.Gone = map[string]time.Time{o.AgentID.Value: time.Now()}
+	if data, err = json.Marshal(reg); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c = start()
+	f.c = c
+	f.subscribe()
+	if next := f.offers()[0]; next.AgentID.Value == o.AgentID.Value {
+		t.Errorf("agent %s is back", o.AgentID.Value)
+	}
+	for deadline := time.Now().Add(patience); syscall.Kill(pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is still there", pid)
+		}
+	}
+	if left := c.Tasks(); len(left) != 0 {
+		t.Errorf("tasks left: %v", left)
+	}
 }
 
 // Recording 25: a checkpointing framework hears nothing of a restarted agent.
