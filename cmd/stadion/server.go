@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	compactEvery = 5 * time.Minute
+	compactEvery = time.Minute            // and what is younger than that stays; terms that last minutes must get to it, or etcd grows
 	loadPause    = 500 * time.Millisecond // between two attempts to load the state
 	lastSubmits  = time.Second            // for changes under way when leadership is handed over
 )

@@ -23,7 +23,7 @@ var still = map[string]string{
 	"instances.launch-overdue.gauge":                    "launches are looked at for the first time after 30 s; a test of core/machine moves it",
 	"mesos.task.oom.memory-limit-exceeded.counter":      "no task exceeds its memory; a test of cmd/stadion moves it",
 	"mesos.task.oom.memory-limit-unfulfillable.counter": "no master says so (D-50)",
-	"persistence.gc.compaction.duration.timer.seconds":  "etcd is compacted every 5 minutes",
+	"persistence.gc.compaction.duration.timer.seconds":  "etcd is compacted every minute",
 	"debug.mesos.offers.unprocessable.counter":          "no offer waits for so long",
 	"debug.mesos.offers.saving-tasks-errors.counter":    "etcd takes all writes",
 	"debug.killing-unknown-task-duration.timer.seconds": "there is no unknown task; a test of cmd/stadion moves it",
