@@ -154,6 +154,9 @@ func (r *reign) run(ctx context.Context) error {
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	r.front.lead(r)
 	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
+	if r.o.flags.on("etcd_compaction") {
+		_ = r.store.Compact(ctx) // only remembers where the term began: the first compaction goes up to there
+	}
 	compaction, stopCompaction := compactions(r.o.flags.on("etcd_compaction"), r.o.death.compactEvery())
 	pulse := time.NewTicker(time.Second)
 	defer stopCompaction()
