@@ -108,6 +108,49 @@ func TestHTTPS(t *testing.T) { // S2, http-api 1.1
 	}
 }
 
+// S2: with --ssl_client_ca_file only clients with a certificate of these authorities are heard, standbys among them.
+func TestClientCertificates(t *testing.T) {
+	servers, clients, strangers := newAuthority(t), newAuthority(t), newAuthority(t)
+	w := webOf(t, hello, "--ssl_cert_file", servers.issue("localhost", time.Hour, "127.0.0.1"), "--ssl_client_ca_file", clients.file)
+	show := func(file string) func(*tls.Config) {
+		pair, err := tls.LoadX509KeyPair(file, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(c *tls.Config) { // shown even where the server has not named its authority
+			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+	}
+	if _, err := secureGet(t, servers, w.addr(1), show(clients.issue("ci", time.Hour))); err != nil {
+		t.Errorf("with a good certificate: %v", err)
+	}
+	for name, edit := range map[string]func(*tls.Config){
+		"no certificate":                func(*tls.Config) {},
+		"one of another authority":      show(strangers.issue("ci", time.Hour)),
+		"one of the servers' authority": show(servers.issue("ci", time.Hour)),
+		"one that has expired":          show(clients.issue("old", -time.Hour)),
+	} {
+		if _, err := secureGet(t, servers, w.addr(1), edit); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	own := clients.issue("standby", time.Hour)
+	standby, err := leaderTLS(own, own, servers.file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: standby}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("https://" + w.addr(1) + "/")
+	if err != nil {
+		t.Fatalf("a standby: %v", err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a standby: %s", resp.Status)
+	}
+}
+
 func TestListenRefusals(t *testing.T) { // S2, behaviour 9.6
 	a := newAuthority(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
