@@ -130,7 +130,7 @@ func (j *judge) notice(l *life, n core.Notice) {
 	if body, ok := n.Body.(core.DeploymentStep); ok {
 		for _, s := range body.Plan.Steps {
 			for _, a := range s.Actions {
-				k.plans[a.Action+string(a.App)] = true
+				k.plans[a.Action+string(cmp.Or(a.App, a.Pod))] = true
 			}
 		}
 	}
@@ -179,7 +179,7 @@ func (j *judge) moved(l *life, old, i *core.Instance) {
 func (j *judge) cause(l *life, old, i *core.Instance) bool {
 	now, before := l.m.State(), l.book.prev
 	works := func(kind core.ActionKind) bool {
-		if l.book.plans[string(kind)+"Application"+string(i.Spec)] {
+		if l.book.plans[string(kind)+"Application"+string(i.Spec)] || l.book.plans[string(kind)+"Pod"+string(i.Spec)] {
 			return true
 		}
 		for _, v := range []*state.View{&before.View, &now.View} {
