@@ -3,6 +3,7 @@ package machine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,28 @@ func TestKillCalls(t *testing.T) {
 		r.request(KillInstances{IDs: []core.InstanceID{id}})
 		if i := r.get(id); i.Goal != core.GoalRunning || i.Condition != core.Unreachable {
 			t.Errorf("%+v", i)
+		}
+	})
+	t.Run("resident out of sight, wipe: answered at once, its record waits for its volume (D-52, behaviour 5.7)", func(t *testing.T) {
+		for _, inactive := range []bool{false, true} {
+			r := newRig(t)
+			id := r.resident(`{"id":"/db",` + strings.Replace(volume, `"disabled"`, `{"inactiveAfterSeconds":60,"expungeAfterSeconds":3600}`, 1) + `}`)
+			offer := r.dbOffer("a", id)
+			r.status(id, "TASK_UNREACHABLE")
+			if inactive {
+				r.wait(61 * time.Second)
+			}
+			if res, _, err := r.request(KillInstances{IDs: []core.InstanceID{id}, Wipe: true}); err != nil || res == nil {
+				t.Fatalf("inactive %v: answer %v, %v", inactive, res, err)
+			}
+			if r.gone(id) || r.get(id).Goal != core.GoalDecommissioned || r.get(id).Reservation == nil {
+				t.Fatalf("inactive %v: the record of a volume that is still there is lost", inactive)
+			}
+			r.crash()
+			if r.status(id, "TASK_GONE"); !r.offersWanted("db") {
+				t.Errorf("inactive %v: nobody wants the offer that would free the volume", inactive)
+			}
+			r.frees(id, offer)
 		}
 	})
 	t.Run("a kill gives its reason (R6)", func(t *testing.T) {
