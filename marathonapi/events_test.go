@@ -2,6 +2,7 @@ package marathonapi
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -260,6 +261,42 @@ func TestStreamBound(t *testing.T) {
 	}
 	s.Publish(2, notices(1))
 	a.until("app_terminated_event")
+}
+
+// TestEventStreamGauge: http.event-streams.active is the number of streams there are now, not of those before the latest
+// change (D-66). A stream that is refused never counts, one that has gone counts no more once others hear of it.
+func TestEventStreamGauge(t *testing.T) {
+	l := &still{snap: filled(1, 0).Snapshot(1, 1, start)}
+	s := New(Config{MaxStreams: 2, MetricsPrefix: "marathon"}, Deps{Loop: l, Leadership: alwaysLeader{}})
+	web := streamServer(t, s)
+	counts := func(want float64, when string) {
+		t.Helper()
+		w := get(s, "GET", "/metrics")
+		var m struct {
+			Gauges map[string]struct{ Value float64 } `json:"gauges"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
+			t.Fatal(err)
+		}
+		if g, ok := m.Gauges["marathon.http.event-streams.active.gauge"]; !ok || g.Value != want {
+			t.Errorf("%s: gauge %+v (there: %v), want %v", when, g, ok, want)
+		}
+	}
+	counts(0, "before any stream")
+	a := listen(t, web, "")
+	counts(1, "when the first has its headers")
+	a.until("event_stream_attached")
+	b := listen(t, web, "")
+	counts(2, "when the second has its headers")
+	if c := listen(t, web, ""); c.res.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("third stream: %d", c.res.StatusCode)
+	}
+	counts(2, "after one was refused")
+	b.res.Body.Close()
+	a.until("event_stream_detached")
+	counts(1, "when the end of the second is told")
+	listen(t, web, "")
+	counts(2, "when the place is taken again")
 }
 
 // TestStreamsAreNoRequestsAtWork: an open stream takes nothing of --http_max_concurrent_requests (http-api.md 1.2).
