@@ -54,6 +54,7 @@ type Miss struct {
 	Agents  int     `json:"agents,omitempty"` // agents on which the same kind of change makes it fit
 	Places  int     `json:"places,omitempty"` // waiting instances that this change lets run on those agents
 	size    float64 // how large the change is, for the choice of the nearest
+	kind    string  // what the change is about: the change itself, or the resource that is lacking
 	changed core.RunSpec
 	cfg     *offers.Config
 }
@@ -182,7 +183,7 @@ func (x *explainer) look(stats *state.QueueStats, e *Explanation) {
 		funnel.Add(m.Reasons)
 		miss := x.relax(o, m.Reasons)
 		if miss.Change != "" {
-			kinds[miss.kind()]++
+			kinds[miss.kind]++
 		}
 		if e.Nearest == nil || miss.nearer(e.Nearest) {
 			e.Nearest = miss
@@ -190,7 +191,7 @@ func (x *explainer) look(stats *state.QueueStats, e *Explanation) {
 	}
 	e.Funnel = funnel.Rows(len(list))
 	if n := e.Nearest; n != nil && n.Change != "" {
-		n.Agents = kinds[n.kind()]
+		n.Agents = kinds[n.kind]
 		n.Places = x.places(n, list)
 	}
 }
@@ -216,9 +217,6 @@ func (m *Miss) nearer(than *Miss) bool {
 	}
 	return len(m.Reasons) < len(than.Reasons)
 }
-
-// kind tells which requirement a change is about.
-func (m *Miss) kind() string { return m.Reasons[0] }
 
 // places counts the waiting instances that could be launched with the change on the agents whose offers are known.
 func (x *explainer) places(m *Miss, list []*offers.Offer) (n int) {

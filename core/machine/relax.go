@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -29,7 +29,7 @@ func (x *explainer) relax(o *offers.Offer, why []offers.Reason) *Miss {
 		if spec == nil || len(x.try(cfg, spec, o, o.Resources, x.placed).Operations) == 0 {
 			return false
 		}
-		m.Change, m.size, m.changed, m.cfg = change, size, spec, cfg
+		m.Change, m.kind, m.size, m.changed, m.cfg = change, change, size, spec, cfg
 		return true
 	}
 	switch {
@@ -80,8 +80,9 @@ func (x *explainer) lessOf(m *Miss, o *offers.Offer, why offers.Reason, fits fun
 		if have >= want {
 			continue
 		}
-		if fits(x.cfg, scaled(x.spec, a.name, have/want), fmt.Sprintf("it lacks %.4g %s", want-have, a.unit), (want-have)/want) {
-			m.Lacks = want - have
+		lacks := (math.Round(want*1000) - math.Round(have*1000)) / 1000 // resources count in thousandths
+		if fits(x.cfg, scaled(x.spec, a.name, have/want), "it lacks "+offers.FormatScalar(lacks)+" "+a.unit, lacks/want) {
+			m.Lacks, m.kind = lacks, a.name
 			return
 		}
 	}
