@@ -19,6 +19,7 @@ const (
 	rankStaging
 	rankStarting
 	rankUnhealthy
+	rankUnready    // healthy, but no use to an upgrade yet
 	rankConstraint // its end keeps GROUP_BY even
 	rankHealthy
 )

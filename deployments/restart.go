@@ -36,16 +36,19 @@ func nextRestart(v *SpecView) Decision {
 	if r.done() && len(d.Stop) == 0 {
 		return Decision{Done: true}
 	}
-	surplus := max(0, r.fresh-r.n)
+	surplus, named := max(0, r.fresh-r.n), v.Sentenced
+	if surplus > 0 && named != nil {
+		kill = 0 // what was named may be of use: it must not stand for an old one in the moment in which it goes
+	}
 	if kill == 0 && d.Start == 0 && surplus == 0 && len(d.Stop) == 0 && !held && r.stuck() {
 		if r.oldUnhealthy > 0 || v.Target.Resident() {
-			kill = 1 // unhealthy first; a resident one dips below the minimum instead of going over capacity
+			kill, named = 1, nil // unhealthy first; a resident one dips below the minimum instead of going over capacity
 		} else {
 			d.Start = 1 // one above the capacity
 		}
 	}
 	if kill > 0 || surplus > 0 {
-		d.Stop = r.pick(v, kill, surplus, d.Stop)
+		d.Stop = r.pick(v, kill, surplus, named, d.Stop)
 	}
 	if d.Start > 0 || len(d.Stop) > 0 {
 		return d
@@ -166,8 +169,9 @@ func (r *survey) done() bool {
 // stuck: nothing is under way that could make room or release an old instance.
 func (r *survey) stuck() bool { return r.stopping == 0 && r.trusted == r.fresh }
 
-// pick appends the old victims and then the superfluous new ones to out, both by the kill order.
-func (r *survey) pick(v *SpecView, kill, surplus int, out []core.InstanceID) []core.InstanceID {
+// pick appends the old victims and then the superfluous new ones to out, both by the kill order. A request's named ones
+// go first, but are no more than may go: R7 holds for them too (D-08).
+func (r *survey) pick(v *SpecView, kill, surplus int, named func(core.InstanceID) bool, out []core.InstanceID) []core.InstanceID {
 	sel := v.Target.Kill()
 	older, newer := newPicker(kill, sel), newPicker(surplus, sel)
 	for _, i := range v.Instances {
@@ -175,11 +179,15 @@ func (r *survey) pick(v *SpecView, kill, surplus int, out []core.InstanceID) []c
 		case i.Goal != core.GoalRunning || i.Condition == core.UnreachableInactive:
 		case !r.isOld(i):
 			if surplus > 0 {
-				newer.offer(candidateOf(i, v.healthy(i) && v.ready(i)))
+				c := classed(v, i, named, nil)
+				if c.rank == rankHealthy && !v.ready(i) {
+					c.rank = rankUnready // after the unhealthy: all are unready while a new action asks anew
+				}
+				newer.offer(c)
 			}
 		case i.Condition.Active() && i.Condition != core.Unreachable:
 			if kill > 0 {
-				older.offer(candidateOf(i, v.healthy(i)))
+				older.offer(classed(v, i, named, nil))
 			}
 		}
 	}

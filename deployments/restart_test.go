@@ -295,6 +295,51 @@ func TestUpgradeDetails(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	})
+	t.Run("D-08: of surplus new instances the named ones go first, then unhealthy, then unready ones", func(t *testing.T) {
+		for _, c := range []struct {
+			sick, unready, named []int
+			want                 []core.InstanceID
+		}{
+			{nil, []int{4}, []int{1, 2}, []core.InstanceID{"a.instance-00002", "a.instance-00001"}},
+			{nil, []int{2}, []int{1}, []core.InstanceID{"a.instance-00001", "a.instance-00002"}},
+			{[]int{1}, []int{1, 2, 3, 4}, nil, []core.InstanceID{"a.instance-00001", "a.instance-00004"}}, // readiness is asked anew
+			{[]int{2}, []int{1}, nil, []core.InstanceID{"a.instance-00002", "a.instance-00001"}},
+		} {
+			k := newCluster(upgrade(2, 1, 1))
+			k.addMany(4, 2, core.Running)
+			for set, ns := range map[*map[core.InstanceID]bool][]int{&k.sick: c.sick, &k.unready: c.unready, &k.sentence: c.named} {
+				for _, n := range ns {
+					(*set)[k.insts[n-1].ID] = true
+				}
+			}
+			if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); !slices.Equal(d.Stop, c.want) {
+				t.Errorf("%+v: %+v", c, d)
+			}
+		}
+	})
+	t.Run("D-08, R7: named ones go first as far as the capacity allows", func(t *testing.T) {
+		k := newCluster(upgrade(2, 0.5, 0)) // one of two may go
+		k.addMany(2, 1, core.Running)
+		k.sentence["a.instance-00001"] = true
+		if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); !slices.Equal(d.Stop, []core.InstanceID{"a.instance-00001"}) {
+			t.Errorf("%+v", d)
+		}
+		k = newCluster(upgrade(2, 1, 0)) // none may go, so only one that is of no use
+		k.addMany(2, 1, core.Running)
+		k.sentence["a.instance-00001"], k.sick["a.instance-00002"] = true, true
+		if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); !slices.Equal(d.Stop, []core.InstanceID{"a.instance-00002"}) {
+			t.Errorf("%+v", d)
+		}
+		k = newCluster(upgrade(2, 1, 2)) // the named new ones are of use until they go: they replace no old one
+		k.addMany(2, 1, core.Running)
+		k.addMany(4, 2, core.Running)
+		k.unready["a.instance-00003"], k.unready["a.instance-00004"] = true, true
+		k.sentence["a.instance-00005"], k.sentence["a.instance-00006"] = true, true
+		k.settle(core.ActionRestart)
+		if k.die(); k.tally() != "old 2 new 2" {
+			t.Error(k.tally())
+		}
+	})
 	t.Run("versions made by scaling belong to their configuration", func(t *testing.T) {
 		spec := upgrade(2, 1, 1)
 		spec.Version, spec.VersionInfo = 9, &core.VersionInfo{LastScalingAt: 9, LastConfigChangeAt: 2}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"math"
+	"slices"
 
 	"stadion/core"
 	"stadion/core/machine"
@@ -51,7 +52,7 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 		j.notice(l, n)
 	}
 	launches := map[core.PathID]bool{}
-	victims := map[core.PathID]core.Timestamp{} // their oldest version
+	victims := map[core.PathID][]*core.Instance{} // of upgrades, in good health
 	var specs []core.PathID
 	for _, wr := range b.Writes {
 		switch wr.Table {
@@ -69,10 +70,10 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 				specs = append(specs, i.Spec)
 			}
 			if old != nil && old.Goal == core.GoalRunning && i.Goal != core.GoalRunning && i.KillReason == "Upgrading" && k.well(now, i) {
-				if victims[i.Spec] == 0 {
+				if victims[i.Spec] == nil {
 					specs = append(specs, i.Spec)
 				}
-				victims[i.Spec] = min(i.Version, cmp.Or(victims[i.Spec], i.Version))
+				victims[i.Spec] = append(victims[i.Spec], i)
 			}
 		case state.TableDeployment:
 			if p := k.phase[wr.Key]; (wr.Value == nil) != (p == "end") {
@@ -84,7 +85,7 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 		if launches[id] {
 			j.crowd(l, id)
 		}
-		if victims[id] != 0 {
+		if victims[id] != nil {
 			j.capacity(l, id, victims[id])
 		}
 	}
@@ -268,8 +269,11 @@ func target(v *state.View, id core.PathID) core.RunSpec {
 }
 
 // capacity: an upgrade leaves as many healthy instances as it must (R7, I5, E.1.9). A resident spec may dip by one.
-// New instances beyond the count go in any case: it is the readiness of the rest that may be asked for anew.
-func (j *judge) capacity(l *life, id core.PathID, oldest core.Timestamp) {
+//
+// New instances beyond the count go at once (12.2: "surplus"). When a forced request takes over an upgrade, readiness is
+// asked anew (8.8), so all new ones are unready for the one who chooses, and it may choose those that were ready before:
+// for a kill of nothing but surplus only health counts. What a client named among the surplus is its own will (D-08).
+func (j *judge) capacity(l *life, id core.PathID, victims []*core.Instance) {
 	now := l.m.State()
 	s := target(&now.View, id)
 	if s == nil {
@@ -279,22 +283,33 @@ func (j *judge) capacity(l *life, id core.PathID, oldest core.Timestamp) {
 		j.w.fail("R6: an upgrade of %s kills and there is none", id)
 		return
 	}
-	good, left := 0, 0
+	fresh := func(i *core.Instance) bool { return i.Version >= s.Stamps().LastConfigChangeAt }
+	healthy, good, left := 0, 0, 0
 	for i := range now.InstancesOf(id) {
-		fresh := i.Version >= s.Stamps().LastConfigChangeAt
-		if fresh && i.Goal == core.GoalRunning {
+		if i.Goal != core.GoalRunning {
+			continue
+		}
+		if fresh(i) {
 			left++
 		}
-		if i.Goal == core.GoalRunning && l.book.well(now, i) && (!fresh || !s.HasReadinessChecks() || l.book.ready[i.Tasks[0].ID]) {
-			good++
+		if l.book.well(now, i) {
+			healthy++
+			if !fresh(i) || !s.HasReadinessChecks() || l.book.ready[i.Tasks[0].ID] {
+				good++
+			}
 		}
+	}
+	if left >= s.InstanceCount() && !slices.ContainsFunc(victims, func(i *core.Instance) bool { return !fresh(i) }) {
+		if d, ok := now.DeploymentOf(id); ok && !slices.ContainsFunc(victims, func(i *core.Instance) bool { return !slices.Contains(d.Sentenced, i.ID) }) {
+			return
+		}
+		good = healthy
 	}
 	least := int(math.Ceil(float64(s.InstanceCount()) * float64(s.Upgrade().MinimumHealthCapacity)))
 	if s.Resident() {
 		least--
 	}
-	surplus := oldest >= s.Stamps().LastConfigChangeAt && left >= s.InstanceCount()
-	if good < least && !surplus {
+	if good < least {
 		j.w.fail("R7: an upgrade of %s leaves %d healthy instances, at least %d must stay", id, good, least)
 	}
 }
