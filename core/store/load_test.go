@@ -318,36 +318,6 @@ func TestCompactionLeavesAnInterval(t *testing.T) {
 	}
 }
 
-// KeepCompact follows the revisions as they come and ends with its context, without a report.
-func TestKeepCompact(t *testing.T) {
-	c := etcdtest.Start(t).Client(t)
-	s := New(c, lead(t, c), Options{})
-	st := load(t, s)
-	ctx := etcdtest.Context(t)
-	st.SetFrameworkID("f-1")
-	commit(t, s, 1, st)
-	first, err := c.Get(ctx, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.SetFrameworkID("f-2")
-	commit(t, s, 2, st)
-	kept, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.KeepCompact(kept, time.Millisecond, func(err error) { t.Error(err) })
-	}()
-	for gone := false; !gone; {
-		_, err := c.Get(ctx, "x", clientv3.WithRev(first.Header.Revision))
-		if gone = errors.Is(err, rpctypes.ErrCompacted); !gone && err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop()
-	<-done
-}
-
 // at is the stored value of a key.
 func at(m *Memory, key string) string {
 	v, _ := m.data.Get("/marathon/v1/" + key)

@@ -259,19 +259,3 @@ func (s *Store) Compact(ctx context.Context) error {
 	s.mu.Unlock()
 	return nil
 }
-
-// KeepCompact calls Compact every interval until ctx ends. Failures are reported and tried again at the next interval.
-func (s *Store) KeepCompact(ctx context.Context, every time.Duration, report func(error)) {
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			if err := s.Compact(ctx); err != nil && ctx.Err() == nil {
-				report(err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
