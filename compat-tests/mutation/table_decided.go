@@ -143,7 +143,7 @@ var edges = []mutation{
 	{"do not notice that the lease is gone", "R8 F5", "leader/election.go",
 		"\tgo func() {\n\t\tselect {\n\t\tcase <-t.session.Done():\n\t\t\tcancel()\n", "\tgo func() {\n\t\tselect {\n", []string{leader}},
 	{"take over from a leader that never was reached", "P25 R8", "leader/takeover.go",
-		"case reached && errors.Is(", "case errors.Is(", []string{leader}},
+		"case reached && errors.Is(", "case (reached || true) && errors.Is(", []string{leader}},
 	{"take over after one refusal", "P25", "leader/takeover.go",
 		"knockLimit   = 3", "knockLimit   = 1", []string{leader}},
 	{"remove the key of whoever leads", "P25 R8", "leader/takeover.go",
