@@ -176,6 +176,7 @@ func (a *Agent) begin(t *task) {
 			a.emit(t.fid, t.status(agentStatus(mesos.TASK_DROPPED, mesos.REASON_TASK_INVALID,
 				"Cannot reuse an already existing executor for a command task")))
 			if t.group != nil {
+				t.group.delivered.Done()
 				a.leave(t)
 			}
 		})

@@ -35,6 +35,8 @@ type group struct {
 	id    string
 	exec  *executor
 	tasks []*task
+
+	delivered sync.WaitGroup // of those launched: see task.prepare
 }
 
 // LaunchGroup runs a task group under a default executor, which may be running
@@ -60,6 +62,7 @@ func (a *Agent) LaunchGroup(fw mesos.FrameworkInfo, ex mesos.ExecutorInfo, tasks
 		g.tasks = append(g.tasks, t)
 	}
 	e.tasks += len(g.tasks)
+	g.delivered.Add(len(g.tasks))
 	for _, t := range g.tasks {
 		a.begin(t)
 	}

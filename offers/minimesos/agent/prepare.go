@@ -16,8 +16,22 @@ func launchFailed(why string) statusParts {
 
 // prepare makes everything ready for the start of the task: checkpoint,
 // sandbox, volumes, fetched files. What it returns, if anything, is the end of
-// the task. A task of a group has emitted TASK_STARTING when it returns.
+// the task. The default executor gets a group as a whole: all its tasks emit TASK_STARTING before any of them fetches,
+// so none is killed before its delivery because another one failed.
 func (t *task) prepare() *statusParts {
+	end := t.furnish()
+	if t.group != nil {
+		t.group.delivered.Done()
+		t.group.delivered.Wait()
+	}
+	if end != nil {
+		return end
+	}
+	return t.fetchAll()
+}
+
+// furnish is what prepare does before it fetches.
+func (t *task) furnish() *statusParts {
 	if end := t.unsupported(); end != nil {
 		return end
 	}
@@ -33,11 +47,9 @@ func (t *task) prepare() *statusParts {
 		return &end
 	}
 	if t.group != nil {
-		if end := t.starting(); end != nil {
-			return end
-		}
+		return t.starting()
 	}
-	return t.fetchAll()
+	return nil
 }
 
 // unsupported refuses what this agent cannot run.
