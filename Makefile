@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 # Packages with goroutines run under the race detector as well.
-RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi/... ./offers/mesos/... ./offers/minimesos/...
+RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi ./marathonapi/access/... ./marathonapi/metrics/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
 .PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat soak-churn
@@ -28,8 +28,9 @@ test-fuzz:
 	@for f in $(FUZZERS); do $(GO) test ./marathonapi/wire -run '^$$' -fuzz "^$$f\$$" -fuzztime 3s || exit 1; done
 
 # Run anew each time: the cache of go test knows nothing of files outside of compat-tests, such as the binary and the sources.
+# These tests wait for processes more than they compute, so more packages run at once than there are cores.
 test-compat: build
-	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -count=1 ./...
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -count=1 -p 4 ./...
 
 # What clients of Marathon find, as a table: against stadion dev and a cluster, or against MARATHON_URL=http://host:port alone.
 compat: build
