@@ -30,7 +30,7 @@ test-fuzz:
 # Run anew each time: the cache of go test knows nothing of files outside of compat-tests, such as the binary and the sources.
 # These tests wait for processes more than they compute, so more packages run at once than there are cores.
 test-compat: build
-	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -count=1 -p 4 ./...
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test -count=1 -p 3 ./...
 
 # What clients of Marathon find, as a table: against stadion dev and a cluster, or against MARATHON_URL=http://host:port alone.
 compat: build
