@@ -113,10 +113,16 @@ func (m *groupMerge) apps(d *groupDraft, enforce *bool) error {
 	return nil
 }
 
+// children replaces the groups directly in a group. Of several with one id the last counts, as among apps.
 func (m *groupMerge) children(d *groupDraft, enforce *bool) error {
-	keep := map[core.PathID]bool{}
-	for _, g := range d.groups {
-		keep[g.id] = true
+	last := make(map[core.PathID]int, len(d.groups))
+	for i, g := range d.groups {
+		last[g.id] = i
+	}
+	for i, g := range d.groups {
+		if last[g.id] != i {
+			continue
+		}
 		e := enforce
 		if d.id == core.Root {
 			e = m.conf.enforceOf(g, g.id)
@@ -126,7 +132,7 @@ func (m *groupMerge) children(d *groupDraft, enforce *bool) error {
 		}
 	}
 	for g := range m.tree.GroupsBelow(d.id) {
-		if g.ID.Parent() == d.id && !keep[g.ID] {
+		if _, keep := last[g.ID]; !keep && g.ID.Parent() == d.id {
 			removeBelow(&m.change, g.ID, m.tree)
 			m.change.RemoveGroups = append(m.change.RemoveGroups, g.ID)
 		}
