@@ -50,7 +50,8 @@ sys.stdout.write(urllib.request.urlopen('http://127.0.0.1:$ENDPOINT_HTTP/web').r
 		}}
 }
 
-// stable waits for n stable instances and no others; accept may ask for more.
+// stable waits for n stable instances whose containers all run, and no others; accept may ask for more. An instance is
+// stable still while the first of its containers has ended, which then has no id.
 func (w *world) stable(n int, what string, accept func(podStatus) bool) podStatus {
 	w.Helper()
 	var out podStatus
@@ -59,7 +60,8 @@ func (w *world) stable(n int, what string, accept func(podStatus) bool) podStatu
 		w.Get("/v2/pods/team/group::status", &out)
 		ok := out.Status == "STABLE" && len(out.Instances) == n
 		for _, i := range out.Instances {
-			ok = ok && i.Status == "STABLE" && len(i.Containers) == 2
+			ok = ok && i.Status == "STABLE" && len(i.Containers) == 2 &&
+				!slices.ContainsFunc(i.Containers, func(c container) bool { return c.ContainerID == "" })
 		}
 		return ok && accept(out), fmt.Sprintf("%+v", out)
 	})
