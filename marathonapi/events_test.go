@@ -267,7 +267,7 @@ func TestStreamBound(t *testing.T) {
 // change (D-66). A stream that is refused never counts, one that has gone counts no more once others hear of it.
 func TestEventStreamGauge(t *testing.T) {
 	l := &still{snap: filled(1, 0).Snapshot(1, 1, start)}
-	s := New(Config{MaxStreams: 2, MetricsPrefix: "marathon"}, Deps{Loop: l, Leadership: alwaysLeader{}})
+	s := New(Config{MaxStreams: 2}, Deps{Loop: l, Leadership: alwaysLeader{}})
 	web := streamServer(t, s)
 	counts := func(want float64, when string) {
 		t.Helper()

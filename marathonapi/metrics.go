@@ -87,10 +87,12 @@ func (s *Server) setGauges() {
 	r.Gauge("deployments.active.gauge", func() float64 { return float64(s.loop.Snapshot().DeploymentCount()) })
 	r.Gauge("instances.running.gauge", func() float64 { _, n := s.loop.Snapshot().Totals(); return float64(n) })
 	r.Gauge("instances.staged.gauge", func() float64 { n, _ := s.loop.Snapshot().Totals(); return float64(n) })
+	r.Gauge("stadion.instances.waiting.gauge", func() float64 { return float64(s.loop.Snapshot().WaitingCount()) })
 	for name, value := range map[string]func(state.Gauges) int{
 		"instances.launch-overdue.gauge":         func(g state.Gauges) int { return g.Overdue },
 		"instances.inflight-kills.gauge":         func(g state.Gauges) int { return g.Kills },
 		"instances.inflight-kill-attempts.gauge": func(g state.Gauges) int { return g.KillAttempts },
+		"stadion.queue.specs.gauge":              func(g state.Gauges) int { return g.Ready },
 		"debug.offer-matcher.queue.size.gauge":   func(g state.Gauges) int { return g.HeldOffers },
 		"debug.offer-matcher.tokens.gauge":       func(g state.Gauges) int { return g.Tokens },
 	} {
@@ -109,13 +111,13 @@ func (h *hub) count() int {
 
 // metricsJSON keeps the layout of Marathon's reporter: a version and five maps (http-api.md 3.3).
 func (s *Server) metricsJSON(r *request) error {
-	return r.answer(http.StatusOK, s.stats.to.JSON(s.cfg.MetricsPrefix))
+	return r.answer(http.StatusOK, s.stats.to.JSON())
 }
 
 func (s *Server) metricsPrometheus(r *request) error {
 	if s.cfg.NoPrometheus {
 		return missingText("Prometheus reporter is disabled")
 	}
-	r.Response().Header().Set("Content-Type", "text/plain; version=0.0.4")
-	return s.stats.to.Prometheus(r.Response(), s.cfg.MetricsPrefix)
+	r.Response().Header().Set("Content-Type", metrics.TextFormat)
+	return s.stats.to.Prometheus(r.Response())
 }

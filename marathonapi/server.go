@@ -81,7 +81,6 @@ type Config struct {
 	Version       string   // of the server, 1.11.x
 	BuildRef      string
 	Flags         map[string]any // values of the command line flags by name, for /v2/info and /config
-	MetricsPrefix string         // --metrics_name_prefix; empty: marathon
 	NoPrometheus  bool           // --disable_metrics_prometheus
 	UI            http.Handler   // serves /ui/, /api-console/ and /public/; nil: a built-in page at /ui/ and 404
 }
@@ -125,7 +124,7 @@ func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg, wire: cfg.Wire, loop: deps.Loop, leader: deps.Leadership, logging: deps.Logging, log: deps.Log, now: deps.Now}
 	s.stats.to = deps.Metrics
 	if s.stats.to == nil {
-		s.stats.to = metrics.New()
+		s.stats.to = metrics.New("")
 	}
 	s.setGauges()
 	if s.log == nil {
@@ -163,9 +162,6 @@ func (c *Config) fill() {
 	}
 	if c.EventBacklog <= 0 {
 		c.EventBacklog = DefaultEventBacklog
-	}
-	if c.MetricsPrefix == "" {
-		c.MetricsPrefix = "marathon"
 	}
 }
 

@@ -37,7 +37,7 @@ type front struct {
 }
 
 func newFront(o *options, e *leader.Election, log, audit *zap.Logger) *front {
-	f := &front{o: o, election: e, log: log, audit: audit, metrics: metrics.New()}
+	f := &front{o: o, election: e, log: log, audit: audit, metrics: metrics.New(o.flags.text("metrics_name_prefix"))}
 	f.metrics.Gauge("debug.root-group.updates.active.gauge", func() float64 { return float64(f.submits.Load()) })
 	f.api = marathonapi.New(f.config(), marathonapi.Deps{Loop: f, Leadership: f, Logging: levels{}, Log: log, Metrics: f.metrics})
 	f.outage.Store(newOutage())
@@ -55,7 +55,7 @@ func (f *front) config() marathonapi.Config {
 		MaxBody: fs.int64("http_max_body_bytes"), NoCompression: !fs.on("http_compression"),
 		AllowOrigins: fs.list("access_control_allow_origin"), MaxConcurrent: fs.int("http_max_concurrent_requests"),
 		EventBacklog: fs.int("event_stream_max_outstanding_messages"), Version: apiVersion, BuildRef: revision(), Flags: flagValues(fs),
-		MetricsPrefix: fs.text("metrics_name_prefix"), NoPrometheus: !fs.on("metrics_prometheus"),
+		NoPrometheus: !fs.on("metrics_prometheus"),
 	}
 }
 

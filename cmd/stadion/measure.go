@@ -200,12 +200,13 @@ func processGauges(r *metrics.Registry) {
 	r.Gauge("jvm.gc.go.collections.count.gauge", read("/gc/cycles/total:gc-cycles"))
 }
 
-// startReporters sends metrics to StatsD and DataDog as the flags ask; they end with ctx.
-func startReporters(ctx context.Context, f *flagSet, r *metrics.Registry, log *zap.Logger) {
-	prefix := f.text("metrics_name_prefix")
+// startMetrics keeps rates and samples up to date and sends metrics to StatsD and DataDog as the flags ask, until ctx ends.
+func startMetrics(ctx context.Context, f *flagSet, r *metrics.Registry, log *zap.Logger) {
+	reset := time.Duration(0)
 	if f.on("metrics_histogram_reservoir_reset_periodically") {
-		go r.Reset(ctx, max(time.Duration(f.int64("metrics_histogram_reservoir_resetting_interval_ms"))*time.Millisecond, time.Second))
+		reset = max(time.Duration(f.int64("metrics_histogram_reservoir_resetting_interval_ms"))*time.Millisecond, time.Second)
 	}
+	go r.Run(ctx, reset)
 	start := func(name string, t metrics.Target) {
 		failing := false
 		go r.Report(ctx, t, func(err error) {
@@ -222,10 +223,10 @@ func startReporters(ctx context.Context, f *flagSet, r *metrics.Registry, log *z
 		return max(time.Duration(f.int64("metrics_"+kind+"_transmission_interval_ms"))*time.Millisecond, time.Second)
 	}
 	if f.on("metrics_statsd") {
-		start("StatsD", metrics.Target{Address: address("statsd"), Prefix: prefix, Interval: every("statsd")})
+		start("StatsD", metrics.Target{Address: address("statsd"), Interval: every("statsd")})
 	}
 	if f.on("metrics_datadog") {
-		t := metrics.Target{Address: address("datadog"), Prefix: prefix, Interval: every("datadog")}
+		t := metrics.Target{Address: address("datadog"), Interval: every("datadog")}
 		if f.text("metrics_datadog_protocol") == "api" {
 			t.APIURL, t.APIKey = datadogAPI, f.text("metrics_datadog_api_key")
 		}

@@ -15,8 +15,7 @@ import (
 
 // TestMeasured: what passes the edges is counted under Marathon's names (behaviour.md 10.2).
 func TestMeasured(t *testing.T) {
-	r := metrics.New()
-	defer r.Close()
+	r := metrics.New("m")
 	m := measured{r}
 	m.event(offers.Received{Offers: make([]offers.Offer, 3)})
 	m.event(offers.StatusUpdate{State: "TASK_RUNNING"})
@@ -31,7 +30,7 @@ func TestMeasured(t *testing.T) {
 	m.notices([]core.Notice{{Type: "deployment_info", Body: core.DeploymentStep{Plan: plan, CurrentStep: first}}, {Type: "deployment_info", Body: core.DeploymentStep{Plan: plan, CurrentStep: second}},
 		{Type: "deployment_success", Body: core.DeploymentEnd{Plan: plan}}, {Type: "deployment_success", Body: core.DeploymentEnd{}}}, 0)
 	var out strings.Builder
-	if err := r.Prometheus(&out, "m"); err != nil {
+	if err := r.Prometheus(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"m_mesos_offers_incoming_counter 3", "m_mesos_offers_used_counter 1", "m_mesos_offers_declined_counter 2", "m_mesos_calls_revive_counter 2",
@@ -45,8 +44,7 @@ func TestMeasured(t *testing.T) {
 
 // TestMeasuredBatches: what the loop tells of batches becomes durations and counts, each under its name.
 func TestMeasuredBatches(t *testing.T) {
-	r := metrics.New()
-	defer r.Close()
+	r := metrics.New("m")
 	m := measured{r}
 	b := &machine.Batch{Calls: []offers.Call{offers.Accept{}, offers.Decline{OfferIDs: []string{"late"}}}, Writes: make([]state.Write, 3),
 		Marks: []machine.Mark{{Kind: machine.MarkOffered, Ms: 2000}, {Kind: machine.MarkRunning, Ms: 3000}, {Kind: machine.MarkHealthy, Ms: 4000}, {Kind: machine.MarkGhost}, {Kind: machine.MarkRetained}}}
@@ -55,7 +53,7 @@ func TestMeasuredBatches(t *testing.T) {
 	m.Stored(b, 2*time.Second, nil)
 	m.Released(b, 6*time.Second)
 	var out strings.Builder
-	if err := r.Prometheus(&out, "m"); err != nil {
+	if err := r.Prometheus(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"m_debug_mesos_offers_unprocessable_counter 1", "m_debug_mesos_offers_saving_tasks_errors_counter 1", "m_persistence_gc_runs_counter 1",

@@ -90,9 +90,8 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 	}
 	defer closeAudit()
 	front := newFront(o, election, log, audit)
-	defer front.metrics.Close()
 	processGauges(front.metrics)
-	startReporters(ctx, o.flags, front.metrics, log)
+	startMetrics(ctx, o.flags, front.metrics, log)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { election.Observe(watching) })

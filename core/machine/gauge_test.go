@@ -28,7 +28,7 @@ func TestGauges(t *testing.T) {
 			t.Errorf("after one ended: %+v", got)
 		}
 		r.status(ids[1], "TASK_KILLED")
-		if got := r.m.st.Snapshot(1, 1, r.now).Gauges(); got != (state.Gauges{}) {
+		if got := r.m.st.Snapshot(1, 1, r.now).Gauges(); got != (state.Gauges{Ready: 1}) {
 			t.Errorf("after all ended: %+v", got)
 		}
 	})
@@ -49,8 +49,11 @@ func TestGauges(t *testing.T) {
 	t.Run("tokens", func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.LaunchTokens = 10 })
 		r.put(`{"id":"/web","instances":3}`)
+		if got := r.m.st.Gauges(); got.Ready != 1 || r.m.st.WaitingCount() != 3 {
+			t.Errorf("while all wait: %+v, %d instances", got, r.m.st.WaitingCount())
+		}
 		r.offer("a")
-		if got := r.m.st.Gauges(); got.Tokens != 7 {
+		if got := r.m.st.Gauges(); got.Tokens != 7 || got.Ready != 0 || r.m.st.WaitingCount() != 0 {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -103,7 +103,7 @@ func (m *Machine) Settle(now core.Timestamp, b *Batch) {
 // gauge publishes the sizes that operators chart (behaviour.md 10.2).
 func (m *Machine) gauge() {
 	m.st.SetGauges(state.Gauges{Kills: m.kills.inFlight.Len() + m.kills.lingering.Len(), KillAttempts: m.kills.attempts, Overdue: m.overdue,
-		HeldOffers: len(m.queue.held), Tokens: m.queue.tokens})
+		Ready: m.queue.ready.Len(), HeldOffers: len(m.queue.held), Tokens: m.queue.tokens})
 }
 
 // mark notes how long something took, or that it happened.

@@ -189,6 +189,7 @@ type Mesos struct {
 type Gauges struct {
 	Kills, KillAttempts int // instances being killed, and how often they were told to end
 	Overdue             int // launches that took too long when last looked at
+	Ready               int // specs that wait for offers and not for a delay
 	HeldOffers          int // offers that wait to be looked at
 	Tokens              int // launch tokens left; 0 without a bound
 }

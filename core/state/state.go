@@ -204,6 +204,9 @@ func (v *View) InstanceTotal() int { return v.instances.Len() }
 // Totals are the numbers of staged and running instances of all specs.
 func (v *View) Totals() (staged, running int) { return v.staged, v.running }
 
+// WaitingCount is the number of scheduled instances of all specs.
+func (v *View) WaitingCount() int { return v.waiting.Len() }
+
 // WaitingOf iterates over the scheduled instances of a spec, in order of their ids.
 func (v *View) WaitingOf(spec core.PathID) iter.Seq[*core.Instance] {
 	return func(yield func(*core.Instance) bool) {

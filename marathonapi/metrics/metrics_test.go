@@ -17,7 +17,7 @@ import (
 
 func text(t *testing.T, r *Registry) string {
 	var b strings.Builder
-	if err := r.Prometheus(&b, "marathon"); err != nil {
+	if err := r.Prometheus(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -26,8 +26,7 @@ func text(t *testing.T, r *Registry) string {
 // TestPrometheus: the text is what Prometheus's own parser reads, and holds the series that operators chart
 // (behaviour.md 10.3), the misnamed one too (D-46).
 func TestPrometheus(t *testing.T) {
-	r := New()
-	defer r.Close()
+	r := New("marathon")
 	r.Count("mesos.offers.incoming.counter", 3)
 	r.TaskUpdate("TASK_GONE_BY_OPERATOR")
 	r.TaskUpdate("TASK_OF_THE_FUTURE")
@@ -60,16 +59,26 @@ func TestPrometheus(t *testing.T) {
 		}
 	}
 	s := families["marathon_http_requests_duration_timer_seconds"].Metric[0].GetSummary()
-	if s.GetSampleCount() != 1 || s.Quantile[0].GetValue() != 0.25 {
+	if s.GetSampleCount() != 1 || s.GetSampleSum() != 0.25 || s.Quantile[0].GetValue() != 0.25 {
 		t.Errorf("the timer shows %v", s)
+	}
+	h := families["marathon_http_requests_duration_histogram_seconds"].Metric[0].GetHistogram()
+	for _, b := range h.GetBucket() {
+		if (b.GetUpperBound() >= 0.25) != (b.GetCumulativeCount() == 1) {
+			t.Errorf("its bucket %v holds %d", b.GetUpperBound(), b.GetCumulativeCount())
+		}
+	}
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "process_open_fds"} {
+		if families[name] == nil {
+			t.Errorf("%s is missing", name)
+		}
 	}
 }
 
 // TestJSON: a version and five maps; nothing is NaN (behaviour.md 10.1).
 func TestJSON(t *testing.T) {
-	r := New()
-	defer r.Close()
-	b, err := json.Marshal(r.JSON("marathon"))
+	r := New("marathon")
+	b, err := json.Marshal(r.JSON())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,15 +109,14 @@ func TestStatsD(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r := New()
-	defer r.Close()
+	r := New("marathon")
 	r.Count("tasks.launched.counter", 5)
-	if err := r.sendUDP(context.Background(), Target{Address: l.LocalAddr().String(), Prefix: "m"}); err != nil {
+	if err := r.sendUDP(context.Background(), Target{Address: l.LocalAddr().String()}); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 65536)
 	_ = l.SetReadDeadline(time.Now().Add(5 * time.Second))
-	for seen := ""; !strings.Contains(seen, "m.tasks.launched.counter:5|g\n"); {
+	for seen := ""; !strings.Contains(seen, "marathon.tasks.launched.counter:5|g\n"); {
 		n, _, err := l.ReadFrom(buf)
 		if err != nil {
 			t.Fatalf("%v; got %s", err, seen)
@@ -130,10 +138,9 @@ func TestDataDogAPI(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer s.Close()
-	r := New()
-	defer r.Close()
-	target := Target{APIURL: s.URL, APIKey: "secret", Prefix: "m"}
-	if err := r.sendAPI(context.Background(), target); err != nil || key != "secret" || !strings.Contains(body, `"m.apps.active.gauge"`) {
+	r := New("marathon")
+	target := Target{APIURL: s.URL, APIKey: "secret"}
+	if err := r.sendAPI(context.Background(), target); err != nil || key != "secret" || !strings.Contains(body, `"marathon.apps.active.gauge"`) {
 		t.Errorf("%v, key %q, body %.200s", err, key, body)
 	}
 	status = http.StatusForbidden

@@ -1,5 +1,7 @@
 package metrics
 
+import "strings"
+
 // Kind is the type of a metric; it stands in its name too.
 type Kind int8
 
@@ -96,6 +98,8 @@ var table = []Row{
 	{"stadion.launch.offer-to-accept.timer.seconds", TimerKind, "from a fitting offer until the launch is stored and sent"},
 	{"stadion.launch.accept-to-running.timer.seconds", TimerKind, "from a fitting offer to TASK_RUNNING"},
 	{"stadion.launch.running-to-healthy.timer.seconds", TimerKind, "from TASK_RUNNING until all health checks pass for the first time"},
+	{"stadion.instances.waiting.gauge", GaugeKind, "instances that wait for an offer or for the end of a delay"},
+	{"stadion.queue.specs.gauge", GaugeKind, "apps and pods that wait for offers and not for a delay"},
 	{"stadion.inbox.commands.gauge", GaugeKind, "changes that wait to be looked at"},
 	{"stadion.inbox.events.gauge", GaugeKind, "events of the master and of probes that wait to be looked at"},
 	{"stadion.snapshot.age.gauge.seconds", GaugeKind, "how long readers have not seen what is decided but not stored yet"},
@@ -106,8 +110,29 @@ var table = []Row{
 var taskStates = []string{"task-staging", "task-starting", "task-running", "task-killing", "task-finished", "task-failed", "task-killed", "task-error",
 	"task-lost", "task-dropped", "task-unreachable", "task-gone", "task-gone-by-operator", "task-unknown"}
 
+// taskUpdate names the counter of each state, by the state as Mesos says it.
+var taskUpdate = map[string]string{}
+
 func init() {
 	for _, s := range taskStates {
-		table = append(table, Row{"mesos.task-updates." + s + ".counter", CounterKind, "status updates"})
+		name := "mesos.task-updates." + s + ".counter"
+		taskUpdate[strings.ToUpper(strings.ReplaceAll(s, "-", "_"))] = name
+		table = append(table, Row{name, CounterKind, "status updates"})
 	}
 }
+
+// withBuckets are the timers that Prometheus gets as a histogram besides, under the same name with "histogram" for "timer":
+// unlike percentiles of a short sample, buckets miss nothing between two scrapes and add up over servers.
+var withBuckets = map[string]bool{
+	"http.requests.duration.timer.seconds":                      true,
+	"debug.mesos.offers.matching-duration.timer.seconds":        true,
+	"debug.persistence.operations.store.duration.timer.seconds": true,
+	"stadion.launch.post-to-durable.timer.seconds":              true,
+	"stadion.launch.queued-to-offer.timer.seconds":              true,
+	"stadion.launch.offer-to-accept.timer.seconds":              true,
+	"stadion.launch.accept-to-running.timer.seconds":            true,
+	"stadion.launch.running-to-healthy.timer.seconds":           true,
+}
+
+// buckets reach from a commit on a fast disk to an image that takes ten minutes to fetch; seconds.
+var buckets = []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}

@@ -11,8 +11,7 @@ import (
 
 // TestPackagingNames: the dashboard and the alerts name only series that are there (behaviour 10.3).
 func TestPackagingNames(t *testing.T) {
-	r := New()
-	defer r.Close()
+	r := New("marathon")
 	there := map[string]bool{}
 	for lines := bufio.NewScanner(strings.NewReader(text(t, r))); lines.Scan(); {
 		if name, _, ok := strings.Cut(lines.Text(), " "); ok && !strings.HasPrefix(name, "#") {
@@ -39,11 +38,10 @@ func TestPackagingNames(t *testing.T) {
 
 // TestReset: distributions begin anew, counts do not (behaviour 10.1).
 func TestReset(t *testing.T) {
-	r := New()
-	defer r.Close()
+	r := New("marathon")
 	r.Time("http.requests.duration.timer.seconds", 1e9)
 	r.Note("stadion.batch.rows.histogram", 7)
-	r.reset()
+	r.clear()
 	out := text(t, r)
 	for _, line := range []string{"marathon_http_requests_duration_timer_seconds_count 1", "marathon_http_requests_duration_timer_seconds_max 0",
 		"marathon_stadion_batch_rows_histogram_count 1", `marathon_stadion_batch_rows_histogram{quantile="0.99"} 0`} {

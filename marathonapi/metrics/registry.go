@@ -1,157 +1,153 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
+	"regexp"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	gometrics "github.com/rcrowley/go-metrics"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// distribution is what histograms and timers show: a count of all times and a sample that may begin anew.
-type distribution struct {
-	count  atomic.Int64
-	sample gometrics.Sample
+// Registry holds all metrics of a process. Its methods may be called from many goroutines.
+type Registry struct {
+	prefix     string
+	entries    []entry // one per row of the table, in its order
+	counters   map[string]counter
+	gauges     map[string]*gauge
+	meters     map[string]*meter
+	timers     map[string]*timer
+	histograms map[string]*histogram
+	all        *prometheus.Registry
 }
 
-func newDistribution() *distribution {
-	return &distribution{sample: gometrics.NewUniformSample(reservoir)}
+// New makes a registry that has every metric of the table, with names that begin with prefix; empty: marathon. Run keeps its rates.
+func New(prefix string) *Registry {
+	prefix = cmp.Or(prefix, "marathon")
+	r := &Registry{prefix: prefix, counters: map[string]counter{}, gauges: map[string]*gauge{}, meters: map[string]*meter{}, timers: map[string]*timer{},
+		histograms: map[string]*histogram{}, all: prometheus.NewRegistry()}
+	began := time.Now()
+	age := func() time.Duration { return time.Since(began) }
+	for _, row := range table {
+		e := r.add(row, age)
+		r.entries = append(r.entries, e)
+		r.all.MustRegister(e)
+	}
+	r.all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }
 
-func (d *distribution) update(v int64) {
-	d.count.Add(1)
-	d.sample.Update(v)
+func (r *Registry) add(row Row, age func() time.Duration) entry {
+	name, help := r.series(row.Name), row.Help
+	switch row.Kind {
+	case CounterKind:
+		r.counters[row.Name] = newCounter(name, help)
+		return r.counters[row.Name]
+	case GaugeKind:
+		r.gauges[row.Name] = newGauge(name, help)
+		return r.gauges[row.Name]
+	case MeterKind:
+		r.meters[row.Name] = newMeter(name, help, age)
+		return r.meters[row.Name]
+	case HistogramKind:
+		r.histograms[row.Name] = newHistogram(name, help, "")
+		return r.histograms[row.Name]
+	default:
+		bucketsName := ""
+		if withBuckets[row.Name] {
+			bucketsName = r.series(strings.Replace(row.Name, ".timer.", ".histogram.", 1))
+		}
+		t := newTimer(name, help, bucketsName, age)
+		if bucketsName != "" {
+			r.all.MustRegister(t.total)
+		}
+		r.timers[row.Name] = t
+		return t
+	}
 }
 
-// snapshot is a copy with the count of all times.
-func (d *distribution) snapshot() counted {
-	return counted{d.sample.Snapshot(), d.count.Load()}
+var notPrometheus = regexp.MustCompile(`[^a-zA-Z0-9_]`)
+
+// series is a metric's name for Prometheus (behaviour.md 10.1). A digit cannot begin one.
+func (r *Registry) series(name string) string {
+	name = notPrometheus.ReplaceAllString(r.prefix+"."+name, "_")
+	if name[0] >= '0' && name[0] <= '9' {
+		return "_" + name
+	}
+	return name
 }
 
-type counted struct {
-	gometrics.Sample
-	all int64
-}
-
-// Count hides the number of samples.
-func (c counted) Count() int64 { return c.all }
-
-// timer is a distribution of nanoseconds with the rates of its updates.
-type timer struct {
-	*distribution
-	meter gometrics.Meter
-}
-
-// Reset empties the samples of all distributions every interval until ctx ends; counts and rates stay (behaviour.md 10.1).
-func (r *Registry) Reset(ctx context.Context, interval time.Duration) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+// Run keeps moving averages up to date, and empties the samples of all distributions every reset, until ctx ends; counts,
+// sums and rates stay (behaviour.md 10.1). With 0 samples are never emptied.
+func (r *Registry) Run(ctx context.Context, reset time.Duration) {
+	rate := time.NewTicker(rateTick)
+	defer rate.Stop()
+	var clear <-chan time.Time
+	if reset > 0 {
+		tick := time.NewTicker(reset)
+		defer tick.Stop()
+		clear = tick.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			r.reset()
+		case <-rate.C:
+			r.tick()
+		case <-clear:
+			r.clear()
 		}
 	}
 }
 
-func (r *Registry) reset() {
+func (r *Registry) tick() {
+	for _, m := range r.meters {
+		m.tick()
+	}
 	for _, t := range r.timers {
-		t.sample.Clear()
+		t.tick()
+	}
+}
+
+func (r *Registry) clear() {
+	for _, t := range r.timers {
+		t.sample.clear()
 	}
 	for _, h := range r.histograms {
-		h.sample.Clear()
-	}
-}
-
-// reservoir is how many samples a histogram or timer keeps for its percentiles.
-const reservoir = 1028
-
-// Registry holds all metrics of a process. Its methods may be called from many goroutines.
-type Registry struct {
-	counters   map[string]gometrics.Counter
-	meters     map[string]gometrics.Meter
-	timers     map[string]*timer
-	histograms map[string]*distribution
-
-	mu     sync.RWMutex
-	gauges map[string]func() float64
-}
-
-// New makes a registry that has every metric of the table. Close ends the goroutine that ticks its rates.
-func New() *Registry {
-	r := &Registry{counters: map[string]gometrics.Counter{}, meters: map[string]gometrics.Meter{}, timers: map[string]*timer{},
-		histograms: map[string]*distribution{}, gauges: map[string]func() float64{}}
-	for _, row := range table {
-		switch row.Kind {
-		case CounterKind:
-			r.counters[row.Name] = gometrics.NewCounter()
-		case GaugeKind:
-			r.gauges[row.Name] = func() float64 { return 0 }
-		case MeterKind:
-			r.meters[row.Name] = gometrics.NewMeter()
-		case TimerKind:
-			r.timers[row.Name] = &timer{newDistribution(), gometrics.NewMeter()}
-		case HistogramKind:
-			r.histograms[row.Name] = newDistribution()
-		}
-	}
-	return r
-}
-
-// Close stops the rates.
-func (r *Registry) Close() {
-	for _, m := range r.meters {
-		m.Stop()
-	}
-	for _, t := range r.timers {
-		t.meter.Stop()
+		h.sample.clear()
 	}
 }
 
 // Count adds to a counter. A name that is not in the table is a mistake of the caller and panics.
 func (r *Registry) Count(name string, n int) {
 	if n != 0 {
-		r.counters[name].Inc(int64(n))
+		r.counters[name].Add(float64(n))
 	}
 }
 
 // TaskUpdate counts a status update by its Mesos state; unknown states are not counted.
 func (r *Registry) TaskUpdate(state string) {
-	if c := r.counters["mesos.task-updates."+strings.ReplaceAll(strings.ToLower(state), "_", "-")+".counter"]; c != nil {
-		c.Inc(1)
+	if c, ok := r.counters[taskUpdate[state]]; ok {
+		c.Inc()
 	}
 }
 
 // Mark counts an event of a meter.
-func (r *Registry) Mark(name string) { r.meters[name].Mark(1) }
+func (r *Registry) Mark(name string) { r.meters[name].count.Add(1) }
 
 // Time notes a duration.
-func (r *Registry) Time(name string, d time.Duration) {
-	t := r.timers[name]
-	t.update(int64(d))
-	t.meter.Mark(1)
-}
+func (r *Registry) Time(name string, d time.Duration) { r.timers[name].add(d) }
 
 // Note adds a value to a histogram.
-func (r *Registry) Note(name string, v int64) { r.histograms[name].update(v) }
+func (r *Registry) Note(name string, v int64) { r.histograms[name].add(float64(v)) }
 
 // Gauge sets where a gauge takes its value from.
 func (r *Registry) Gauge(name string, value func() float64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, known := r.gauges[name]; !known {
+	g, known := r.gauges[name]
+	if !known {
 		panic("gauge " + name + " is not in the table")
 	}
-	r.gauges[name] = value
-}
-
-func (r *Registry) gauge(name string) float64 {
-	r.mu.RLock()
-	f := r.gauges[name]
-	r.mu.RUnlock()
-	return f()
+	g.from.Store(&value)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -20,7 +21,6 @@ type Target struct {
 	Address  string // host:port for UDP
 	APIURL   string // DataDog's series endpoint; empty for UDP
 	APIKey   string // never logged
-	Prefix   string
 	Interval time.Duration
 }
 
@@ -46,29 +46,9 @@ func (r *Registry) Report(ctx context.Context, t Target, problem func(error)) {
 }
 
 // values are all metrics as single numbers.
-func (r *Registry) values(prefix string, each func(name string, v float64)) {
-	for _, row := range table {
-		n := prefix + "." + row.Name
-		switch row.Kind {
-		case CounterKind:
-			each(n, float64(r.counters[row.Name].Count()))
-		case GaugeKind:
-			each(n, clean(r.gauge(row.Name)))
-		case MeterKind:
-			m := r.meters[row.Name].Snapshot()
-			each(n+".count", float64(m.Count()))
-			each(n+".m1_rate", clean(m.Rate1()))
-		case HistogramKind:
-			s := spreadOf(r.histograms[row.Name].snapshot(), 1)
-			each(n+".count", float64(s.count))
-			each(n+".mean", s.mean)
-			each(n+".p99", s.q[4])
-		case TimerKind:
-			s := spreadOf(r.timers[row.Name].snapshot(), float64(time.Second))
-			each(n+".count", float64(s.count))
-			each(n+".mean", s.mean)
-			each(n+".p99", s.q[4])
-		}
+func (r *Registry) values(each func(name string, v float64)) {
+	for i, row := range table {
+		r.entries[i].report(r.prefix+"."+row.Name, each)
 	}
 }
 
@@ -86,8 +66,8 @@ func (r *Registry) sendUDP(_ context.Context, t Target) error {
 		}
 		b.Reset()
 	}
-	r.values(t.Prefix, func(name string, v float64) {
-		line := name + ":" + number(v) + "|g\n"
+	r.values(func(name string, v float64) {
+		line := name + ":" + strconv.FormatFloat(v, 'g', -1, 64) + "|g\n"
 		if b.Len()+len(line) > maxDatagram {
 			flush()
 		}
@@ -109,7 +89,7 @@ func (r *Registry) sendAPI(ctx context.Context, t Target) error {
 	}
 	var all []series
 	at := float64(time.Now().Unix())
-	r.values(t.Prefix, func(name string, v float64) {
+	r.values(func(name string, v float64) {
 		all = append(all, series{Metric: name, Points: [][2]float64{{at, v}}, Type: "gauge"})
 	})
 	body, err := json.Marshal(map[string]any{"series": all})
