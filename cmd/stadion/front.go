@@ -125,6 +125,7 @@ func (f *front) lead(r *reign) {
 		return 0
 	})
 	f.metrics.Gauge("stadion.snapshot.age.gauge.seconds", func() float64 { return r.loop.Lag().Seconds() })
+	f.metrics.Gauge("stadion.loop.longest-turn.gauge.seconds", func() float64 { return r.loop.LongestTurn().Seconds() })
 	f.metrics.Gauge("stadion.inbox.commands.gauge", func() float64 { n, _ := r.loop.Depth(); return float64(n) })
 	f.metrics.Gauge("stadion.inbox.events.gauge", func() float64 { _, n := r.loop.Depth(); return float64(n) })
 }

@@ -144,6 +144,8 @@ func (m measured) Stored(b *machine.Batch, took time.Duration, err error) {
 	}
 	m.to.Time("debug.persistence.operations.store.duration.timer.seconds", took)
 	m.to.Note("stadion.batch.rows.histogram", int64(len(b.Writes)))
+	m.to.Count("stadion.store.rows.counter", len(b.Writes))
+	m.to.Count("stadion.store.busy.counter.microseconds", int(took.Microseconds()))
 	if launches > 0 {
 		m.to.Time("debug.mesos.offers.saving-tasks-duration.timer.seconds", took)
 	}
@@ -198,6 +200,23 @@ func processGauges(r *metrics.Registry) {
 	r.Gauge("jvm.memory.total.used.gauge.bytes", total)
 	r.Gauge("jvm.threads.active.gauge", read("/sched/goroutines:goroutines"))
 	r.Gauge("jvm.gc.go.collections.count.gauge", read("/gc/cycles/total:gc-cycles"))
+	r.Gauge("stadion.gc.longest-pause.gauge.seconds", func() float64 {
+		var s debug.GCStats
+		debug.ReadGCStats(&s)
+		return longestSince(s, time.Now().Add(-pauseWindow)).Seconds()
+	})
+}
+
+const pauseWindow = 20 * time.Second // of the gauge of garbage collections
+
+// longestSince is the longest pause that ended after a time; the runtime remembers the last 256.
+func longestSince(s debug.GCStats, since time.Time) (longest time.Duration) {
+	for i, end := range s.PauseEnd {
+		if end.After(since) {
+			longest = max(longest, s.Pause[i])
+		}
+	}
+	return longest
 }
 
 // startMetrics keeps rates and samples up to date and sends metrics to StatsD and DataDog as the flags ask, until ctx ends.

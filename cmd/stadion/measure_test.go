@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -60,9 +61,21 @@ func TestMeasuredBatches(t *testing.T) {
 		"m_stadion_batch_events_histogram_max 5", "m_stadion_batch_rows_histogram_max 3", "m_debug_mesos_offers_matching_duration_timer_seconds_max 1",
 		"m_debug_mesos_offers_saving_tasks_duration_timer_seconds_max 2", "m_debug_persistence_operations_store_duration_timer_seconds_count 1",
 		"m_stadion_launch_queued_to_offer_timer_seconds_max 2", "m_stadion_launch_accept_to_running_timer_seconds_max 3", "m_stadion_launch_running_to_healthy_timer_seconds_max 4",
-		"m_stadion_launch_offer_to_accept_timer_seconds_max 6", "m_debug_killing_unknown_task_duration_timer_seconds_max 6", "m_persistence_gc_scan_duration_timer_seconds_max 1"} {
+		"m_stadion_launch_offer_to_accept_timer_seconds_max 6", "m_debug_killing_unknown_task_duration_timer_seconds_max 6", "m_persistence_gc_scan_duration_timer_seconds_max 1",
+		"m_stadion_store_rows_counter 3", "m_stadion_store_busy_counter_microseconds 2e+06"} {
 		if !strings.Contains(out.String(), "\n"+line+"\n") {
 			t.Errorf("%q is missing", line)
+		}
+	}
+}
+
+// TestLongestSince: of the pauses that the runtime remembers only late ones count (P24).
+func TestLongestSince(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	s := debug.GCStats{PauseEnd: []time.Time{at(30), at(20), at(10)}, Pause: []time.Duration{1, 3, 9}}
+	for since, want := range map[int64]time.Duration{5: 9, 15: 3, 25: 1, 35: 0} {
+		if got := longestSince(s, at(since)); got != want {
+			t.Errorf("since %d: %d, want %d", since, got, want)
 		}
 	}
 }

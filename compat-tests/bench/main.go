@@ -22,16 +22,21 @@ type sizes struct {
 	checked   int   // H1
 	posts     int   // POSTs per side of P11 and per point of G3
 	seconds   int   // of P30 and P31
+	kept      []int // instances of G7; the last one also of P10, P23, P24, P27, P28
+	grouped   int   // apps of P13
+	losing    int   // P29
 }
 
 func small() sizes {
 	return sizes{rounds: 3, instances: 20_000, agents: 5000, growth: []int{1000, 4000, 16_000}, apps: []int{10, 100, 1000}, many: 1000,
-		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 60, seconds: 5}
+		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 60, seconds: 5,
+		kept: []int{1000, 10_000, 50_000}, grouped: 2000, losing: 10_000}
 }
 
 func full() sizes {
 	return sizes{rounds: 7, instances: 100_000, agents: 5000, growth: []int{1000, 10_000, 100_000}, apps: []int{10, 100, 1000, 10_000}, many: 10_000,
-		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 200, seconds: 20}
+		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 200, seconds: 20,
+		kept: []int{1000, 10_000, 100_000, 1_000_000}, grouped: 10_000, losing: 10_000}
 }
 
 // bench is a run.
@@ -113,5 +118,8 @@ func (b *bench) parts() []part {
 		{[]string{"P31"}, b.unplaceable},
 		{[]string{"G5"}, b.growthOfAgents},
 		{[]string{"G6"}, b.growthOfPending},
+		{[]string{"P10", "P23", "P24", "P27", "P28", "G7"}, b.held},
+		{[]string{"P13"}, b.largest},
+		{[]string{"P29"}, b.lost},
 	}
 }

@@ -41,18 +41,21 @@ type world struct {
 	server          *process
 	url             string // of the server
 	client          *http.Client
-	serverArguments []string
+	serverArguments []string // of each server of this world
 }
 
 // newMaster starts a miniature Mesos with simulated agents.
-func newMaster(dir string, agents int) (*process, error) {
-	return start(otherCore, binary(), "minimesos", "--port", "0", "--simulated", "--agents", strconv.Itoa(agents),
-		"--resources", agentResources, "--work_dir", filepath.Join(dir, "mesos"))
+func newMaster(dir string, agents int, flags ...string) (*process, error) {
+	return start(otherCore, binary(), append([]string{"minimesos", "--port", "0", "--simulated", "--agents", strconv.Itoa(agents),
+		"--resources", agentResources, "--work_dir", filepath.Join(dir, "mesos")}, flags...)...)
 }
 
 // newWorld starts etcd, a miniature Mesos and the server.
-func newWorld(agents int, flags ...string) (w *world, err error) {
-	w = &world{serverArguments: flags}
+func newWorld(agents int, flags ...string) (*world, error) { return newWorldOn(nil, agents, flags...) }
+
+// newWorldOn is newWorld with flags for the miniature Mesos.
+func newWorldOn(masterFlags []string, agents int, flags ...string) (w *world, err error) {
+	w = &world{}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -61,7 +64,7 @@ func newWorld(agents int, flags ...string) (w *world, err error) {
 	if w.dir, err = os.MkdirTemp(os.Getenv("BENCH_DIR"), "stadion-bench-"); err != nil {
 		return w, err
 	}
-	if w.master, err = newMaster(w.dir, agents); err != nil {
+	if w.master, err = newMaster(w.dir, agents, masterFlags...); err != nil {
 		return w, err
 	}
 	self, err := os.Executable()
@@ -71,14 +74,19 @@ func newWorld(agents int, flags ...string) (w *world, err error) {
 	if w.store, err = start(otherCore, self, "-etcd", filepath.Join(w.dir, "etcd")); err != nil {
 		return w, err
 	}
-	args := append([]string{"server", "--master", strings.TrimPrefix(w.master.said, "http://"), "--etcd_endpoints", w.store.said, "--http_address", "127.0.0.1",
+	w.serverArguments = append([]string{"server", "--master", strings.TrimPrefix(w.master.said, "http://"), "--etcd_endpoints", w.store.said, "--http_address", "127.0.0.1",
 		"--http_port", "0", "--hostname", "127.0.0.1", "--etcd_max_txn_ops", strconv.Itoa(txnOps()), "--etcd_lease_ttl", "5"}, flags...)
-	if w.server, err = start(subjectCore, binary(), args...); err != nil {
-		return w, err
+	w.client = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
+	return w, w.serve()
+}
+
+// serve starts the server and waits until it is connected to the master.
+func (w *world) serve() (err error) {
+	if w.server, err = start(subjectCore, binary(), w.serverArguments...); err != nil {
+		return err
 	}
 	w.url = w.server.said
-	w.client = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
-	return w, w.until("the server is connected to the master", func() (bool, error) {
+	return w.until("the server is connected to the master", func() (bool, error) {
 		var info struct {
 			FrameworkID string `json:"frameworkId"`
 		}

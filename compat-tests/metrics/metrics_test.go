@@ -33,6 +33,7 @@ var still = map[string]string{
 	"stadion.inbox.events.gauge":                        "events wait for a moment only",
 	"stadion.snapshot.age.gauge.seconds":                "readers are behind for a moment only",
 	"stadion.store.away.gauge":                          "etcd takes all writes",
+	"stadion.gc.longest-pause.gauge.seconds":            "there may be no garbage collection for 20 s",
 	"mesos.task-updates.task-staging.counter":           "only a reconciliation in the moment of a launch sees it",
 	"mesos.task-updates.task-error.counter":             "needs a master's fault", "mesos.task-updates.task-lost.counter": "not sent to partition-aware frameworks",
 	"mesos.task-updates.task-dropped.counter": "needs a master's fault", "mesos.task-updates.task-gone.counter": "needs a master's fault",

@@ -106,6 +106,7 @@ type Loop struct {
 	away     atomic.Pointer[error]
 	beat     atomic.Pointer[time.Time]
 	behind   atomic.Int64 // when the batch being committed was closed, in nanoseconds since 1970; 0: none is
+	turns    turns
 
 	mu      sync.Mutex
 	updated chan struct{} // closed by the next published snapshot
@@ -114,6 +115,7 @@ type Loop struct {
 	seq     uint64
 	batch   *machine.Batch // being filled
 	stepped int            // events in it
+	woke    time.Time      // when the present turn began
 	flying  *closed        // being committed
 	commits chan *closed
 	done    chan error

@@ -30,6 +30,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}()
 	ticker := time.NewTicker(beatInterval)
 	defer ticker.Stop()
+	l.woke = time.Now()
 	l.step(machine.Begin{Seed: l.cfg.Seed})
 	for {
 		now := time.Now()
@@ -62,16 +63,23 @@ func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) error {
 	if at, ok := l.cfg.Machine.NextTimer(); ok && l.flying == nil {
 		timer = l.cfg.Clock.After(max(at.Sub(l.cfg.Clock.Now()), time.Millisecond))
 	}
+	now := time.Now()
+	l.turns.note(now.Sub(l.woke), now)
+	var act func() error
 	select {
 	case c := <-commands:
-		l.take(c)
+		act = func() error { l.take(c); return nil }
 	case ev := <-events:
-		l.step(ev)
+		act = func() error { l.step(ev); return nil }
 	case <-timer:
 	case <-beat:
 	case err := <-l.done:
-		return l.landed(err)
+		act = func() error { return l.landed(err) }
 	case <-ctx.Done():
+	}
+	l.woke = time.Now()
+	if act != nil {
+		return act()
 	}
 	return nil
 }

@@ -103,6 +103,10 @@ var table = []Row{
 	{"stadion.inbox.commands.gauge", GaugeKind, "changes that wait to be looked at"},
 	{"stadion.inbox.events.gauge", GaugeKind, "events of the master and of probes that wait to be looked at"},
 	{"stadion.snapshot.age.gauge.seconds", GaugeKind, "how long readers have not seen what is decided but not stored yet"},
+	{"stadion.loop.longest-turn.gauge.seconds", GaugeKind, "longest time in the last 10 to 20 seconds in which the loop looked at nothing new"},
+	{"stadion.gc.longest-pause.gauge.seconds", GaugeKind, "longest stop of everything by a garbage collection in the last 20 seconds"},
+	{"stadion.store.rows.counter", CounterKind, "rows that etcd has taken"},
+	{"stadion.store.busy.counter.microseconds", CounterKind, "time that commits to etcd have taken"},
 	{"stadion.store.away.gauge", GaugeKind, "1 while etcd takes no writes"},
 }
 
