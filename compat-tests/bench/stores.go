@@ -180,14 +180,15 @@ func (b *bench) takenOver(w *world, db *clientv3.Client) error {
 		if err := w.serve(); err != nil {
 			return err
 		}
+		l, err := w.loaded() // before the log of all that is asked below pushes it out
+		if err != nil {
+			return err
+		}
 		r, err := w.reconciled(n)
 		if err != nil {
 			return err
 		}
-		if s, err = w.loaded(); err != nil {
-			return err
-		}
-		load, done, stall, turn = append(load, s), append(done, r.seconds), append(stall, r.stall*1000), append(turn, r.turn*1000)
+		load, done, stall, turn = append(load, l), append(done, r.seconds), append(stall, r.stall*1000), append(turn, r.turn*1000)
 	}
 	ratio := make([]float64, restarts)
 	for i := range ratio {

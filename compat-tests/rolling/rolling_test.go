@@ -184,7 +184,7 @@ func (w *world) schema() string {
 func TestRollingUpgradeAndBack(t *testing.T) {
 	t.Parallel()
 	now := harness.Binary(t)
-	next := harness.Build(t, "main.buildVersion=next", "stadion/core/store.layoutVersion=2")
+	next := harness.Build(t, "main.buildVersion=next", "stadion/core/store.layoutVersion=3")
 	w := newWorld(t, now)
 	for n := range fixedApps {
 		w.ask(http.MethodPut, fmt.Sprintf("/v2/apps/fixed/app-%d", n), map[string]any{"cmd": "sleep 1000", "cpus": 0.1, "mem": 32, "instances": fixedTasks,
@@ -201,8 +201,8 @@ func TestRollingUpgradeAndBack(t *testing.T) {
 	var loading sync.WaitGroup
 	loading.Go(func() { acknowledged = w.load(ctx) })
 	for _, step := range []struct{ name, binary, schema string }{
-		{"up", next, `"version":2`},
-		{"back", now, `"version":2`}, // the older one works on what the newer one wrote and leaves its stamp
+		{"up", next, `"version":3`},
+		{"back", now, `"version":3`}, // the older one works on what the newer one wrote and leaves its stamp
 	} {
 		w.roll(step.binary)
 		if after := w.tasks(); !maps.Equal(before, after) {

@@ -26,8 +26,19 @@ type podRow struct {
 	Stamps core.VersionInfo `json:"stamps"`
 }
 
-// encodeRow makes the stored form of a row's value.
-func encodeRow(w state.Write) ([]byte, error) {
+// encodeRow makes the stored form of a row's value, with the fields that this version does not know.
+func encodeRow(w state.Write, ex extra) ([]byte, error) {
+	if i, ok := w.Value.(*core.Instance); ok && len(ex) == 0 && packable(i) {
+		return packRow(i), nil
+	}
+	raw, err := encodeJSON(w)
+	if err != nil {
+		return nil, err
+	}
+	return merge(raw, ex)
+}
+
+func encodeJSON(w state.Write) ([]byte, error) {
 	switch v := w.Value.(type) {
 	case core.Timestamp:
 		return marshal(pointerRow{v})
@@ -52,8 +63,13 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decodeRow reads the row stored under a key below the root of the layout.
-func decodeRow(key string, raw []byte) (state.Write, extra, error) {
+// decodeRow reads the row stored under a key below the root of the layout. What it has in common with rows read before
+// comes from shared, which may be nil.
+func decodeRow(key string, raw []byte, sh *shared) (state.Write, extra, error) {
+	if name, ok := strings.CutPrefix(key, dirInstances); ok && len(raw) > 0 && raw[0] == packInstance {
+		w, err := decodePacked(name, raw, sh)
+		return w, nil, err
+	}
 	if key == keyFramework {
 		var v string
 		_, err := decodeJSON(raw, &v)
@@ -105,6 +121,22 @@ func decoded[T any](raw []byte) (*T, extra, error) {
 	v := new(T)
 	ex, err := decodeJSON(raw, v)
 	return v, ex, err
+}
+
+func decodePacked(name string, raw []byte, sh *shared) (state.Write, error) {
+	w := state.Write{Table: state.TableInstance, Key: instanceID(name)}
+	spec := sh.owner(name)
+	if spec == "" {
+		if spec = core.InstanceID(w.Key).Spec(); spec == "" {
+			return w, fmt.Errorf("%q is no instance id", w.Key)
+		}
+	}
+	i, err := unpackRow(raw, core.InstanceID(w.Key), spec, sh)
+	if err != nil {
+		return w, err
+	}
+	w.Value = i
+	return w, nil
 }
 
 func decodeInstance(name string, raw []byte) (state.Write, extra, error) {

@@ -76,7 +76,7 @@ func TestNoFieldIsLost(t *testing.T) {
 		{Table: state.TableDeployment, Key: d.ID, Value: d}, {Table: state.TableFailure, Key: "/a", Value: f},
 		{Table: state.TableInstance, Key: string(i.ID), Value: i},
 	} {
-		raw, err := encodeRow(w)
+		raw, err := encodeRow(w, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestNoFieldIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ex, err := decodeRow(keys[0], raw)
+		got, ex, err := decodeRow(keys[0], raw, nil)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", keys[0], err, raw)
 			continue

@@ -13,7 +13,7 @@ Below "<prefix>/v1/" (behaviour.md E.2; keys.go is the one place that builds and
 	pods/<safe path>/<stamp>     {"pod": definition, "stamps": both stamps} (D-31); immutable
 	groups/<safe path>           one group without its children; the root is "_"
 	root/versions/<stamp>        what one update changed; the newest is the present tree
-	instances/<safe path>/<uuid> compact JSON with a version field (instance.go)
+	instances/<safe path>/<uuid> packed, some 60 bytes (packed.go), or as JSON what is odd (instance.go)
 	deployments/<uuid>  failures/<safe path>  health/<safe path>/<uuid>  framework-id
 	parts/<key>/<n>              the pieces of a value too large for one key (D-38, pack.go)
 	redo, redo/<batch>/<n>       a batch too large for one transaction (redo.go)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"stadion/core"
@@ -11,10 +10,9 @@ import (
 // instanceVersion is the version of the stored form of instances.
 const instanceVersion = 1
 
-// instanceRow is the stored form of an instance. Names are short because there is one such row per running task
-// (performance.md P10). Not stored is what the key says (id and spec) and what follows from other fields: task ids of
-// the usual form, a task condition equal to the instance's. Stamps are milliseconds since 1970 for Since and the
-// spec version, and milliseconds relative to Since for all others.
+// instanceRow is the stored form of an instance that is not packed (packed.go). Not stored is what the key says (id and
+// spec) and what follows from other fields: task ids of the usual form, a task condition equal to the instance's. Stamps
+// are milliseconds since 1970 for Since and the spec version, and milliseconds relative to Since for all others.
 type instanceRow struct {
 	V        int             `json:"v"`
 	Version  int64           `json:"ver"`
@@ -117,11 +115,7 @@ func taskToRow(i *core.Instance, t *core.Task) taskRow {
 	if t.Container != core.AppContainer {
 		r.Container = t.Container
 	}
-	if rest, ok := strings.CutPrefix(string(t.ID), string(i.ID)+"."+t.Container+"."); ok {
-		if n, err := strconv.Atoi(rest); err == nil && n > 0 && i.ID.Task(t.Container, n) == t.ID {
-			r.Number = n
-		}
-	}
+	r.Number = taskNumber(i.ID, t)
 	if r.Number == 0 {
 		r.ID = string(t.ID)
 	}

@@ -30,7 +30,7 @@ func (s *Store) Load(ctx context.Context) (*state.State, error) {
 	if err := s.recoverLog(ctx); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	l := &loading{s: s, st: state.New(), parts: map[string][]byte{}}
+	l := &loading{s: s, st: state.New(), parts: map[string][]byte{}, same: make([]shared, runtime.GOMAXPROCS(0))}
 	if err := l.read(ctx); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
@@ -84,6 +84,7 @@ type loading struct {
 	seq   string
 	parts map[string][]byte // pieces of split values, by relative key
 	heads []pair            // rows whose value is split
+	same  []shared          // what rows have in common, one for each processor
 }
 
 // row is one read key on its way into the state.
@@ -106,7 +107,7 @@ func (l *loading) read(ctx context.Context) error {
 		failed <- l.fetch(ctx, pages)
 	}()
 	for rows := range pages {
-		decodeAll(rows)
+		l.decodeAll(rows)
 		for i := range rows {
 			l.take(&rows[i])
 		}
@@ -162,14 +163,14 @@ func (s *Store) scanAt(ctx context.Context, from, end string, rev int64, f func(
 	}
 }
 
-// decodeAll decodes rows on all processors.
-func decodeAll(rows []row) {
+// decodeAll decodes rows on all processors, each of which takes neighbours.
+func (l *loading) decodeAll(rows []row) {
 	var wg sync.WaitGroup
-	n := runtime.GOMAXPROCS(0)
+	n := len(l.same)
 	for w := range n {
 		wg.Go(func() {
-			for i := w; i < len(rows); i += n {
-				rows[i].decode()
+			for i := len(rows) * w / n; i < len(rows)*(w+1)/n; i++ {
+				rows[i].decode(&l.same[w])
 			}
 		})
 	}
@@ -179,7 +180,7 @@ func decodeAll(rows []row) {
 // errSplit marks a row whose value must be joined first.
 var errSplit = errors.New("value stands in parts")
 
-func (r *row) decode() {
+func (r *row) decode(sh *shared) {
 	if isReserved(r.key) {
 		return
 	}
@@ -192,7 +193,7 @@ func (r *row) decode() {
 		r.err = err
 		return
 	}
-	r.write, r.extra, r.err = decodeRow(r.key, raw)
+	r.write, r.extra, r.err = decodeRow(r.key, raw, sh)
 }
 
 // take puts a decoded row into the state.
@@ -237,7 +238,7 @@ func (l *loading) joinParts() {
 			r.raw = append(r.raw, p...)
 		}
 		if r.err == nil {
-			r.decode()
+			r.decode(&l.same[0])
 		}
 		l.take(&r)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"stadion/core"
+	"stadion/core/state"
 	"stadion/core/store/etcdtest"
 )
 
@@ -90,6 +91,11 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	fill(st)
 	commit(t, s, 1, st)
 	raw := func(key string) string { return at(m, key) }
+	fields, err := encodeJSON(state.Write{Value: instance("/g/old.dotted", 1)}) // an instance with such a field is not packed
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Set("/marathon/v1/instances/g_old.dotted/11111111-2222-3333-4444-000000000001", fields)
 	for _, key := range []string{"groups/g", "instances/g_old.dotted/11111111-2222-3333-4444-000000000001", "deployments/d-1"} {
 		m.Set("/marathon/v1/"+key, []byte(`{"future":{"deep":[1,2]},`+raw(key)[1:]))
 	}
@@ -124,7 +130,7 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 // behaviour 1.11, R14: what a later version wrote is not touched.
 func TestNewerSchemaIsRefused(t *testing.T) {
 	m := NewMemory()
-	m.Set("/marathon/v1/schema", []byte(`{"version":2}`))
+	m.Set("/marathon/v1/schema", []byte(`{"version":3}`))
 	if _, err := m.Open(Options{}).Load(etcdtest.Context(t)); !errors.Is(err, ErrNewerSchema) {
 		t.Errorf("load: %v, want ErrNewerSchema", err)
 	}
@@ -133,9 +139,9 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 // R14, U1: a later layout that says that this one can read it is worked on and left as it is; an older one is brought up.
 func TestSchemaMovesOneVersion(t *testing.T) {
 	for _, c := range []struct{ found, left string }{
-		{`{"version":2,"readers":1}`, `{"version":2,"readers":1}`},
-		{`{"version":1}`, `{"version":1}`},
-		{`{"version":0,"readers":0}`, `{"version":1,"readers":1}`},
+		{`{"version":3,"readers":2}`, `{"version":3,"readers":2}`},
+		{`{"version":2}`, `{"version":2}`},
+		{`{"version":1,"readers":1}`, `{"version":2,"readers":2}`},
 	} {
 		m := NewMemory()
 		m.Set("/marathon/v1/schema", []byte(c.found))

@@ -64,15 +64,27 @@ func TestReleasedStores(t *testing.T) {
 // checkReleasedRow: the row is known in all its fields, and comes out with each of them as it was.
 func checkReleasedRow(t *testing.T, file, key string, raw []byte) {
 	t.Helper()
-	w, unknown, err := decodeRow(key, raw)
+	w, unknown, err := decodeRow(key, raw, nil)
 	if err != nil || unknown != nil {
 		t.Errorf("%s, %s: %v, unknown fields %v", file, key, err, unknown)
 		return
 	}
-	again, err := encodeRow(w)
+	again, err := encodeRow(w, nil)
 	if err != nil {
 		t.Errorf("%s, %s: %v", file, key, err)
 		return
+	}
+	if i, ok := w.Value.(*core.Instance); ok { // its form may be another one now
+		if back, _, err := decodeRow(key, again, nil); err != nil || !reflect.DeepEqual(back.Value, w.Value) {
+			t.Errorf("%s, %s: %+v becomes %+v (%v)", file, key, i, back.Value, err)
+		}
+		if raw[0] == packInstance {
+			return
+		}
+		if again, err = encodeJSON(w); err != nil {
+			t.Errorf("%s, %s: %v", file, key, err)
+			return
+		}
 	}
 	var was, is map[string]any
 	if json.Unmarshal(raw, &was) != nil { // no object: the framework id, a health flag
@@ -107,7 +119,7 @@ func release(t *testing.T) {
 	for _, spec := range []core.RunSpec{a, p, app("/plain", stamp), app("/plain", stamp+1), pod("/plainpod", stamp)} {
 		st.PutSpec(spec)
 	}
-	for _, n := range []*core.Instance{i, instance("/plain", 1), instance("/plain", 2)} {
+	for _, n := range []*core.Instance{i, packed("/plain", 3), instance("/plain", 1), instance("/plain", 2)} {
 		st.PutInstance(n)
 		st.SetLastAlive(n.ID, n != i)
 	}

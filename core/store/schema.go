@@ -10,8 +10,8 @@ import (
 // adds, an earlier one keeps without knowing it (U4), so that servers can be rolled back (U1, R14). They are variables so
 // that tests can build a binary of the next layout.
 var (
-	layoutVersion = "1"
-	layoutReaders = "1"
+	layoutVersion = "2" // 2: instances are packed (packed.go)
+	layoutReaders = "2"
 )
 
 // schema is the value of the schema key.

@@ -164,10 +164,7 @@ func (s *Store) encode(writes []state.Write) (*encoded, error) {
 			}
 			continue
 		}
-		raw, err := encodeRow(w)
-		if err == nil {
-			raw, err = merge(raw, s.extras[keys[0]])
-		}
+		raw, err := encodeRow(w, s.extras[keys[0]])
 		if err == nil {
 			raw, err = pack(raw)
 		}
