@@ -183,9 +183,12 @@ func TestLastUnusedOffers(t *testing.T) {
 		t.Fatalf("%+v", item)
 	}
 	u := item.Unused[0]
-	if u.Offer.Hostname != "agent-7" || u.Offer.AgentID != "S7" || u.Offer.ID != "o1" || !slices.Equal(u.Reason, []string{"InsufficientMemory"}) || u.Timestamp != start ||
-		len(u.Offer.Attributes) != 1 || u.Offer.Attributes[0] != (attributeInfo{"rack", "r1"}) {
+	if u.Offer.Hostname != "agent-7" || u.Offer.AgentID != "S7" || u.Offer.ID != "o1" || !slices.Equal(u.Reason, []string{"InsufficientMemory"}) || u.Timestamp != start {
 		t.Errorf("offer %+v", u)
+	}
+	if got, err := json.Marshal(u.Offer.Attributes); err != nil || string(got) != `[{"name":"rack","text":"r1"},{"name":"level","scalar":3.5},`+
+		`{"name":"slots","ranges":[{"begin":20,"end":30},{"begin":1,"end":2}]},{"name":"kinds","set":["b","a"]}]` {
+		t.Errorf("attributes %s, %v", got, err)
 	}
 	names := ""
 	for _, r := range u.Offer.Resources {

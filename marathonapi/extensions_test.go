@@ -263,7 +263,10 @@ func waitingApp(st *state.State) *state.State {
 	st.PutSpec(app)
 	st.PutInstance(&core.Instance{ID: core.NewInstanceID("/w", "0ab6b7c1-9a3b-11ea-8d8e-000000000001"), Spec: "/w", Version: app.Version, Role: "*", Condition: core.Scheduled, QueuedAt: start})
 	st.SetMesos(state.Mesos{Connected: true})
+	rack, level := "r1", 3.5
 	offer := &offers.Offer{ID: "o1", Role: "*", Agent: &core.AgentInfo{ID: "S7", Host: "agent-7", Attributes: []core.Attribute{{Name: "rack", Value: "r1"}}},
+		Attributes: []offers.Attribute{{Name: "rack", Text: &rack}, {Name: "level", Scalar: &level}, {Name: "slots", Ranges: []offers.Range{{Begin: 20, End: 30}, {Begin: 1, End: 2}}},
+			{Name: "kinds", Items: []string{"b", "a"}}},
 		Resources: []offers.Resource{{Name: "cpus", Type: offers.Scalar, Value: 4}, {Name: "mem", Type: offers.Scalar, Value: 64}, {Name: "disk", Type: offers.Scalar, Value: 100},
 			{Name: "ports", Type: offers.Ranges, Ranges: []offers.Range{{Begin: 31000, End: 31010}}}}}
 	q := &state.QueueStats{OfferTally: state.OfferTally{Processed: 3, Unused: 3, LastUnused: start}, LastOffers: map[string]state.LastOffer{"S7": {Offer: offer, Reasons: []uint8{uint8(offers.InsufficientMemory)}, At: start}}}

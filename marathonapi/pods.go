@@ -263,7 +263,7 @@ func instanceOf(i *core.Instance, pod *core.Pod) instanceInfo {
 	if a := i.Agent; a != nil {
 		out.Agent = &agentInfo{a.Host, a.ID, a.Region, a.Zone, []attributeInfo{}}
 		for _, at := range a.Attributes {
-			out.Agent.Attributes = append(out.Agent.Attributes, attributeInfo{at.Name, at.Value})
+			out.Agent.Attributes = append(out.Agent.Attributes, attributeInfo{Name: at.Name, Text: &at.Value})
 		}
 	}
 	return out

@@ -66,8 +66,11 @@ type rangeInfo struct {
 }
 
 type attributeInfo struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
+	Name   string      `json:"name"`
+	Text   *string     `json:"text,omitempty"`
+	Scalar *core.Num   `json:"scalar,omitempty"`
+	Ranges []rangeInfo `json:"ranges,omitempty"`
+	Set    []string    `json:"set,omitempty"`
 }
 
 func (s *Server) queue(r *request) error {
@@ -173,23 +176,29 @@ func unusedOf(o state.LastOffer) unusedOffer {
 	u.Offer.ID = offer.ID
 	if a := offer.Agent; a != nil {
 		u.Offer.Hostname, u.Offer.AgentID = a.Host, a.ID
-		for _, at := range a.Attributes {
-			u.Offer.Attributes = append(u.Offer.Attributes, attributeInfo{at.Name, at.Value})
-		}
+	}
+	for i := range offer.Attributes {
+		a := &offer.Attributes[i]
+		u.Offer.Attributes = append(u.Offer.Attributes,
+			attributeInfo{Name: a.Name, Text: a.Text, Scalar: (*core.Num)(a.Scalar), Ranges: rangeInfos(a.Ranges), Set: a.Items})
 	}
 	for i := range offer.Resources {
 		x := &offer.Resources[i]
-		info := resourceInfo{Name: x.Name, Role: x.Role(), Set: x.Items}
+		info := resourceInfo{Name: x.Name, Role: x.Role(), Ranges: rangeInfos(x.Ranges), Set: x.Items}
 		if x.Type == offers.Scalar {
 			n := core.Num(x.Value)
 			info.Scalar = &n
 		}
-		for _, g := range x.Ranges {
-			info.Ranges = append(info.Ranges, rangeInfo{g.Begin, g.End})
-		}
 		u.Offer.Resources = append(u.Offer.Resources, info)
 	}
 	return u
+}
+
+func rangeInfos(list []offers.Range) (out []rangeInfo) {
+	for _, g := range list {
+		out = append(out, rangeInfo(g))
+	}
+	return out
 }
 
 func (s *Server) resetDelay(r *request) error {

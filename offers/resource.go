@@ -82,4 +82,15 @@ type Offer struct {
 	Unavailability *Unavailability
 	ReceivedAt     core.Timestamp
 	ExecutorIDs    []string
+	Attributes     []Attribute // of the agent, with their types, for those who want to see them; shared, not to be changed
+}
+
+// Attribute is an attribute of an agent as the master tells of it. Exactly one value is set, unless its kind is one that
+// nobody knows.
+type Attribute struct {
+	Name   string
+	Text   *string
+	Scalar *float64
+	Ranges []Range
+	Items  []string
 }

@@ -40,6 +40,33 @@ func attributeText(a *mesos.Attribute) string {
 	}
 }
 
+// typedAttributes are agent attributes as the master tells of them (http-api 9.1).
+func typedAttributes(list []mesos.Attribute) []offers.Attribute {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]offers.Attribute, len(list))
+	for i := range list {
+		a, to := &list[i], &out[i]
+		to.Name = a.Name
+		switch a.Type {
+		case mesos.TEXT:
+			text := a.GetText().GetValue()
+			to.Text = &text
+		case mesos.SCALAR:
+			number := a.GetScalar().GetValue()
+			to.Scalar = &number
+		case mesos.RANGES:
+			for _, r := range a.GetRanges().GetRange() {
+				to.Ranges = append(to.Ranges, offers.Range{Begin: r.Begin, End: r.End})
+			}
+		case mesos.SET:
+			to.Items = append([]string(nil), a.GetSet().GetItem()...)
+		}
+	}
+	return out
+}
+
 func rangesText(ranges []mesos.Value_Range) string {
 	sorted := append([]mesos.Value_Range(nil), ranges...)
 	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Begin < sorted[j].Begin })

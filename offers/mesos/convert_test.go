@@ -279,6 +279,32 @@ func TestAttributeText(t *testing.T) {
 	}
 }
 
+// http-api 9.1: attributes keep their types for those who look at offers, and are shared until something of them changes.
+func TestAttributeTypes(t *testing.T) {
+	list := func(kind mesos.Value_Type) []mesos.Attribute {
+		one := mesos.Attribute{Name: "n", Type: kind, Text: &mesos.Value_Text{Value: "1"}, Scalar: &mesos.Value_Scalar{Value: 1}}
+		return []mesos.Attribute{one,
+			{Name: "r", Type: mesos.RANGES, Ranges: &mesos.Value_Ranges{Range: []mesos.Value_Range{{Begin: 20, End: 30}, {Begin: 1, End: 2}}}},
+			{Name: "s", Type: mesos.SET, Set: &mesos.Value_Set{Item: []string{"b", "a"}}}}
+	}
+	d := newDecoder()
+	read := func(kind mesos.Value_Type) offers.Offer {
+		return d.offer(&mesos.Offer{AgentID: mesos.AgentID{Value: "S"}, Attributes: list(kind)})
+	}
+	text, again, number := read(mesos.TEXT), read(mesos.TEXT), read(mesos.SCALAR)
+	if &text.Attributes[0] != &again.Attributes[0] {
+		t.Error("not shared")
+	}
+	one, value := "1", 1.0
+	rest := []offers.Attribute{{Name: "r", Ranges: []offers.Range{{Begin: 20, End: 30}, {Begin: 1, End: 2}}}, {Name: "s", Items: []string{"b", "a"}}}
+	if want := append([]offers.Attribute{{Name: "n", Text: &one}}, rest...); !reflect.DeepEqual(text.Attributes, want) {
+		t.Errorf("text: %+v", text.Attributes)
+	}
+	if want := append([]offers.Attribute{{Name: "n", Scalar: &value}}, rest...); !reflect.DeepEqual(number.Attributes, want) {
+		t.Errorf("the text has become a number: %+v", number.Attributes)
+	}
+}
+
 // Every resource comes back as it was, in the form of the framework (with RESERVATION_REFINEMENT and without).
 func TestResourcesRoundTrip(t *testing.T) {
 	plain := []offers.Resource{

@@ -128,9 +128,9 @@ func (d *decoder) offer(o *mesos.Offer) offers.Offer {
 		ReceivedAt:  d.now(),
 	}
 	region, zone := faultDomain(o.Domain)
-	out.Agent = d.in.agent(&core.AgentInfo{
+	out.Agent, out.Attributes = d.in.agent(&core.AgentInfo{
 		Host: o.Hostname, ID: o.AgentID.Value, Region: region, Zone: zone, Attributes: attributes(o.Attributes),
-	})
+	}, o.Attributes)
 	for i := range o.Resources {
 		if r, ok := fromResource(&o.Resources[i]); ok {
 			out.Resources = append(out.Resources, r)

@@ -1,16 +1,28 @@
 package mesos
 
-import "stadion/core"
+import (
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+
+	"stadion/core"
+	"stadion/offers"
+)
 
 // interned shares values that come again and again: agent ids and what is known of agents (one AgentInfo per agent
 // as long as nothing of it changes). One goroutine, the reader of the stream, uses it.
 type interned struct {
 	strings map[string]string
-	agents  map[string]*core.AgentInfo
+	agents  map[string]knownAgent
+}
+
+// knownAgent is what is known of an agent: for the scheduler, and its attributes for those who want to see them.
+type knownAgent struct {
+	info  *core.AgentInfo
+	kinds []mesos.Value_Type
+	typed []offers.Attribute
 }
 
 func newInterned() *interned {
-	return &interned{strings: map[string]string{}, agents: map[string]*core.AgentInfo{}}
+	return &interned{strings: map[string]string{}, agents: map[string]knownAgent{}}
 }
 
 // text is b as a string, shared with earlier equal ones.
@@ -26,16 +38,33 @@ func (in *interned) text(b []byte) string {
 	return s
 }
 
-// agent is a, or an earlier equal value.
-func (in *interned) agent(a *core.AgentInfo) *core.AgentInfo {
-	if old := in.agents[a.ID]; old != nil && sameAgent(old, a) {
-		return old
+// agent is a with its attributes, or earlier equal values.
+func (in *interned) agent(a *core.AgentInfo, list []mesos.Attribute) (*core.AgentInfo, []offers.Attribute) {
+	if old, ok := in.agents[a.ID]; ok && sameAgent(old.info, a) && sameKinds(old.kinds, list) {
+		return old.info, old.typed
 	}
 	if len(in.agents) >= maxInterned {
 		clear(in.agents)
 	}
-	in.agents[a.ID] = a
-	return a
+	k := knownAgent{info: a, typed: typedAttributes(list)}
+	for i := range list {
+		k.kinds = append(k.kinds, list[i].Type)
+	}
+	in.agents[a.ID] = k
+	return k.info, k.typed
+}
+
+// sameKinds: the number 1 and the text "1" are written alike.
+func sameKinds(kinds []mesos.Value_Type, list []mesos.Attribute) bool {
+	if len(kinds) != len(list) {
+		return false
+	}
+	for i := range list {
+		if list[i].Type != kinds[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func sameAgent(a, b *core.AgentInfo) bool {
