@@ -57,6 +57,17 @@ func TestGoalsAndConditions(t *testing.T) {
 	}
 }
 
+// TestEveryConditionHasAState (behaviour 7.3): the state of a task as the API tells of it.
+func TestEveryConditionHasAState(t *testing.T) {
+	for c, want := range map[Condition]string{Scheduled: "TASK_STAGING", Provisioned: "TASK_STAGING", Staging: "TASK_STAGING", Starting: "TASK_STARTING",
+		Running: "TASK_RUNNING", Killing: "TASK_KILLING", Unreachable: "TASK_UNREACHABLE", UnreachableInactive: "TASK_UNREACHABLE", Finished: "TASK_FINISHED",
+		Killed: "TASK_KILLED", ErrorCondition: "TASK_ERROR", Failed: "TASK_FAILED", Gone: "TASK_GONE", Dropped: "TASK_DROPPED", Unknown: "TASK_UNKNOWN"} {
+		if got := c.TaskState(); got != want {
+			t.Errorf("%s is %s, want %s", c, got, want)
+		}
+	}
+}
+
 // TestPaths: ids are resolved and refused by one parser (F30).
 func TestPaths(t *testing.T) {
 	for text, want := range map[string]PathID{"web": "/g/web", "/a/b": "/a/b", "../x": "/x", "": "/g", "./y/": "/g/y", "/a//b": "/a/b"} {

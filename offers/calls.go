@@ -69,6 +69,7 @@ type Suppress struct{ Roles []string }
 type UpdateFramework struct {
 	Roles      []string
 	Suppressed []string
+	Quieted    int // how many of the suppressed ones it tells of for the first time: a SUPPRESS by other means (behaviour.md 5.8.8)
 }
 
 // AcceptInverse and DeclineInverse answer inverse offers.

@@ -33,6 +33,8 @@ func (m measured) calls(list []offers.Call) {
 			m.to.Count("mesos.calls.revive.counter", max(len(c.Roles), 1))
 		case offers.Suppress:
 			m.to.Count("mesos.calls.suppress.counter", max(len(c.Roles), 1))
+		case offers.UpdateFramework:
+			m.to.Count("mesos.calls.suppress.counter", c.Quieted)
 		}
 	}
 }

@@ -24,6 +24,7 @@ func TestMeasured(t *testing.T) {
 	m.calls([]offers.Call{
 		offers.Accept{OfferIDs: []string{"a"}, Operations: []offers.Operation{{Launch: &offers.TaskInfo{}}, {LaunchGroup: &offers.TaskGroup{}}, {Reserve: make([]offers.Resource, 1)}}},
 		offers.Decline{OfferIDs: []string{"b", "c"}}, offers.Revive{Roles: []string{"x", "y"}}, offers.Suppress{},
+		offers.UpdateFramework{Roles: []string{"x", "y", "z"}, Suppressed: []string{"x", "y", "z"}, Quieted: 2}, // behaviour 5.8.8
 	})
 	first := core.WireStep{Actions: []core.WireAction{{Action: "StartApplication", App: "/a"}}}
 	second := core.WireStep{Actions: []core.WireAction{{Action: "ScaleApplication", App: "/a"}}}
@@ -35,7 +36,7 @@ func TestMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"m_mesos_offers_incoming_counter 3", "m_mesos_offers_used_counter 1", "m_mesos_offers_declined_counter 2", "m_mesos_calls_revive_counter 2",
-		"m_mesos_calls_suppress_counter 1", "m_mesos_offer_operations_launch_counter 1", "m_mesos_offer_operations_launch_group_counter 1", "m_mesos_offer_operations_reserve_counter 1",
+		"m_mesos_calls_suppress_counter 3", "m_mesos_offer_operations_launch_counter 1", "m_mesos_offer_operations_launch_group_counter 1", "m_mesos_offer_operations_reserve_counter 1",
 		"m_tasks_launched_counter 2", "m_mesos_task_updates_task_running_counter 1", "m_mesos_task_oom_memory_limit_exceeded_counter 1", "m_deployments_counter 2"} {
 		if !strings.Contains(out.String(), "\n"+line+"\n") {
 			t.Errorf("%q is missing", line)

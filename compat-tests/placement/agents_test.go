@@ -23,6 +23,8 @@ type site struct {
 	port   int
 	mesos  *harness.Process
 	master *harness.API
+	faults *harness.API // makes the master misbehave
+	side   int          // its port
 }
 
 func newSite(t *testing.T, agents int, flags ...string) *site {
@@ -30,7 +32,8 @@ func newSite(t *testing.T, agents int, flags ...string) *site {
 	s := &site{dir: t.TempDir(), ports: harness.NewPorts(t), cluster: &cluster{T: t}}
 	harness.KillLeftovers(t, s.dir)
 	etcd := harness.StartEtcd(t, s.ports)
-	s.port = s.ports.Next(t)
+	s.port, s.side = s.ports.Next(t), s.ports.Next(t)
+	s.faults = harness.NewAPI(t, fmt.Sprintf("http://127.0.0.1:%d", s.side))
 	s.start(agents)
 	args := []string{"server", "--master", fmt.Sprintf("127.0.0.1:%d", s.port), "--etcd_endpoints", etcd.Endpoint, "--http_address", "127.0.0.1",
 		"--http_port", strconv.Itoa(s.ports.Next(t)), "--hostname", "127.0.0.1", "--etcd_lease_ttl", "2"}
@@ -42,7 +45,7 @@ func newSite(t *testing.T, agents int, flags ...string) *site {
 func (s *site) start(agents int) {
 	s.Helper()
 	s.mesos = harness.Start(s, "minimesos", "--port", strconv.Itoa(s.port), "--work_dir", s.dir, "--resources", s.ports.Resources(),
-		"--agents", strconv.Itoa(agents))
+		"--agents", strconv.Itoa(agents), "--faults_port", strconv.Itoa(s.side))
 	s.master = harness.NewAPI(s, s.mesos.Ready())
 }
 

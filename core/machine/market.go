@@ -218,7 +218,7 @@ func (m *Machine) settleMarket() {
 		return true
 	})
 	if !m.market.told || !slices.Equal(roles, m.market.sent) {
-		m.call(offers.UpdateFramework{Roles: roles, Suppressed: quiet})
+		m.call(offers.UpdateFramework{Roles: roles, Suppressed: quiet, Quieted: len(suppress)})
 		m.market.told, m.market.sent = true, roles
 		suppress = nil
 	}

@@ -33,7 +33,7 @@ func TestRegistration(t *testing.T) {
 	if want := []string{"scheduler_reregistered_event"}; !slices.Equal(told(b), want) || !r.m.st.Mesos().Connected {
 		t.Errorf("again: %v", told(b))
 	}
-	if u := calls[offers.UpdateFramework](b); len(u) != 1 || !slices.Equal(u[0].Roles, []string{"*"}) || !slices.Equal(u[0].Suppressed, []string{"*"}) {
+	if u := calls[offers.UpdateFramework](b); len(u) != 1 || !slices.Equal(u[0].Roles, []string{"*"}) || !slices.Equal(u[0].Suppressed, []string{"*"}) || u[0].Quieted != 1 {
 		t.Errorf("%+v", u)
 	}
 	if len(calls[offers.Reconcile](b)) == 0 {
@@ -130,6 +130,21 @@ func TestDemand(t *testing.T) {
 			t.Errorf("%+v", b.Calls)
 		}
 	})
+}
+
+// TestRolesOfATerm (behaviour 5.8.1): a term begins with the server's own role, those of the specs and those of all
+// instances, also of one whose spec has another role by now (5.9).
+func TestRolesOfATerm(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.status(id, "TASK_KILLED")
+	other := testApp(t, `{"id":"/db",`+volume+`}`)
+	other.Role = "new"
+	r.change(core.Change{Put: []core.RunSpec{other}, Force: true})
+	u := calls[offers.UpdateFramework](r.crash())
+	if len(u) != 1 || !slices.Equal(u[0].Roles, []string{"*", "db", "new"}) || !slices.Equal(u[0].Suppressed, []string{"*", "new"}) {
+		t.Errorf("%+v", u)
+	}
 }
 
 // TestRoles: a new role is told with UPDATE_FRAMEWORK (5.8.3), and given up when nothing has used it for 10 min (D-43).

@@ -110,6 +110,29 @@ func TestStatistics(t *testing.T) {
 	})
 }
 
+// TestWhoCounts is behaviour 5.2.2: which instances count where another one of their spec wants a place. The inactive do,
+// the lost and those that wait do not; who rests on a reservation does, waiting or not (D-34).
+func TestWhoCounts(t *testing.T) {
+	always := map[core.Condition]bool{core.Provisioned: true, core.Staging: true, core.Starting: true, core.Running: true, core.Killing: true, core.UnreachableInactive: true}
+	lost := map[core.Condition]bool{core.Gone: true, core.Unreachable: true, core.Unknown: true, core.Dropped: true}
+	for c := core.Scheduled; c <= core.Unknown; c++ {
+		for _, goal := range []core.Goal{core.GoalRunning, core.GoalStopped} {
+			i := &core.Instance{Condition: c, Goal: goal, Agent: &core.AgentInfo{Host: "a"}}
+			waits := goal == core.GoalRunning && !always[c] && c != core.Unreachable
+			if got, want := counts(i), !lost[c] && !waits; got != want {
+				t.Errorf("%s, goal %v: counts %v, want %v", c, goal, got, want)
+			}
+			i.Reservation = &core.Reservation{}
+			if got, want := counts(i), !lost[c]; got != want {
+				t.Errorf("%s with a reservation, goal %v: counts %v, want %v", c, goal, got, want)
+			}
+		}
+	}
+	if counts(&core.Instance{Condition: core.Running}) {
+		t.Error("one without an agent counts")
+	}
+}
+
 // TestOfferOrder is D-13: first in first out, gone when rescinded, declined with the short filter when kept too long.
 func TestOfferOrder(t *testing.T) {
 	r := newRig(t)
