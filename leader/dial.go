@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // Bounds of a connection to etcd.
@@ -21,8 +22,12 @@ const (
 	DefaultDialTimeout = 10 * time.Second
 	keepAliveTime      = 5 * time.Second // a silent connection is probed after this
 	keepAliveTimeout   = 3 * time.Second // and given up after this
-	probePause         = 200 * time.Millisecond
-	explainTimeout     = 500 * time.Millisecond
+	// Windows of a fixed size: left to itself the client measures its way with a ping behind each answer, which wakes
+	// both ends once more for every commit.
+	streamWindow   = 4 << 20 // bytes; a page of a load is about one
+	connWindow     = 16 << 20
+	probePause     = 200 * time.Millisecond
+	explainTimeout = 500 * time.Millisecond
 )
 
 // Etcd tells how to reach etcd.
@@ -50,7 +55,7 @@ func Dial(ctx context.Context, e Etcd) (*clientv3.Client, error) {
 	defer cancel()
 	cfg := clientv3.Config{Endpoints: e.Endpoints, TLS: e.TLS, Username: e.Username, Password: e.Password, Logger: e.Log,
 		DialTimeout: e.Timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
-		PermitWithoutStream: true}
+		PermitWithoutStream: true, DialOptions: []grpc.DialOption{grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow)}}
 	where := strings.Join(e.Endpoints, ", ")
 	c, err := clientv3.New(cfg)
 	if err != nil {

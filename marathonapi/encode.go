@@ -156,6 +156,7 @@ func (r *request) answer(status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode %T: %w", v, err)
 	}
+	r.Response().Header().Set("Content-Length", strconv.Itoa(len(t))) // so that it can leave before all is done; gone if compressed
 	return r.Blob(status, typeJSON, t)
 }
 

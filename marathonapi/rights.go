@@ -206,14 +206,18 @@ func (r *request) shownPods(yield func(*core.Pod) bool) {
 	}
 }
 
-// recordChange writes down what a change does, for the audit log (S8). A change that cannot be prepared is about to be
+// recordChange has written down what a change does, for the audit log (S8). A change that cannot be prepared is about to be
 // refused for that.
 func (r *request) recordChange(tree core.Tree, ch core.Change) {
 	rec := access.RecordOf(r.Request().Context())
 	if rec == nil || r.dry {
 		return
 	}
-	rec.Reset()
+	rec.Later(func() { writeDown(rec, tree, ch) })
+}
+
+// writeDown makes the entries of a change of a tree; neither changes any more.
+func writeDown(rec *access.Record, tree core.Tree, ch core.Change) {
 	for _, s := range ch.Put {
 		if !rec.Room() {
 			rec.Add(access.Entry{ID: s.SpecID()}) // counted

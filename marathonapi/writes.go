@@ -105,17 +105,14 @@ func (s *Server) createApp(r *request) error {
 	if err != nil {
 		return err
 	}
-	app, err := s.wire.CreateApp(body, r.snap)
+	base := r.snap
+	app, err := s.wire.CreateApp(body, base)
 	if err != nil {
 		return err
 	}
-	res, err := s.update(r, r.flag("force"), r.origin(apiPost, app.ID), func(tree core.Tree) (core.Change, error) {
-		a, err := s.wire.CreateApp(body, tree)
-		if err != nil {
-			return core.Change{}, err
-		}
-		return s.wire.SpecChange(tree, a), nil
-	})
+	res, err := s.update(r, r.flag("force"), r.origin(apiPost, app.ID), s.putting(base, app, func(tree core.Tree) (*core.App, error) {
+		return s.wire.CreateApp(body, tree)
+	}))
 	if err != nil {
 		return err
 	}
@@ -124,6 +121,20 @@ func (s *Server) createApp(r *request) error {
 	s.located(r, string(app.ID))
 	r.Response().Header().Set(deploymentHeader, res.Deployment)
 	return r.answer(http.StatusCreated, createdApp{App: &shown, Deployments: []deploymentID{{res.Deployment}}})
+}
+
+// putting is the change that puts an app which was read on the tree base; on any other tree it is read again.
+func (s *Server) putting(base core.Tree, app *core.App, read func(core.Tree) (*core.App, error)) build {
+	return func(tree core.Tree) (core.Change, error) {
+		a, err := app, error(nil)
+		if tree != base {
+			a, err = read(tree)
+		}
+		if err != nil {
+			return core.Change{}, err
+		}
+		return s.wire.SpecChange(tree, a), nil
+	}
 }
 
 // createdApp is the answer of POST: the app as it was sent, before service ports and versionInfo, with counts of
@@ -143,17 +154,15 @@ func (s *Server) putApp(r *request) error {
 		return err
 	}
 	partial := r.flagOr("partialUpdate", true)
-	_, existed, err := s.wire.PutApp(id, body, partial, r.snap)
+	base := r.snap
+	app, existed, err := s.wire.PutApp(id, body, partial, base)
 	if err != nil {
 		return err
 	}
-	res, err := s.update(r, r.flag("force"), r.origin(apiPost, id), func(tree core.Tree) (core.Change, error) {
+	res, err := s.update(r, r.flag("force"), r.origin(apiPost, id), s.putting(base, app, func(tree core.Tree) (*core.App, error) {
 		a, _, err := s.wire.PutApp(id, body, partial, tree)
-		if err != nil {
-			return core.Change{}, err
-		}
-		return s.wire.SpecChange(tree, a), nil
-	})
+		return a, err
+	}))
 	if err != nil {
 		return err
 	}

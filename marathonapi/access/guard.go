@@ -52,6 +52,9 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &statusWriter{ResponseWriter: w}
 	defer func() { g.note(r, user, a.code(), w.Header().Get("Marathon-Deployment-Id"), record) }()
 	g.Next.ServeHTTP(a, r.WithContext(With(r.Context(), actor, record)))
+	if w.Header().Get("Content-Length") != "" { // without a length a flush would change how the answer is framed
+		_ = http.NewResponseController(w).Flush() // the client need not wait for the entry; recorders in tests cannot
+	}
 }
 
 // foreign reports a change that a browser sends on behalf of a page of another site, with the password it remembers for

@@ -2,11 +2,13 @@ package access
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -178,5 +180,38 @@ func TestRecord(t *testing.T) { // S7, S8
 	}
 	var none *Record
 	none.Add(Entry{})
-	none.Reset()
+	none.Later(func() { t.Error("nobody asks") })
+}
+
+// The answer does not wait for its entry: telling what changed takes as long as all the rest of a small request (P11).
+func TestAnswerBeforeEntry(t *testing.T) {
+	answered, asked := make(chan struct{}), make(chan bool, 1)
+	g := &Guard{Leads: func() bool { return true }, Audit: zap.New(zapcore.NewNopCore()), Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		RecordOf(r.Context()).Later(func() { t.Error("an attempt that was made again is told") })
+		RecordOf(r.Context()).Later(func() {
+			select {
+			case <-answered:
+				asked <- true
+			case <-time.After(time.Minute):
+				asked <- false
+			}
+		})
+		w.Header().Set("Content-Length", "2")
+		_, _ = w.Write([]byte("{}"))
+	})}
+	web := httptest.NewServer(g)
+	defer web.Close()
+	res, err := http.Post(web.URL, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	close(answered)
+	if err != nil || string(text) != "{}" || len(res.TransferEncoding) > 0 {
+		t.Errorf("answer %q, framed %v: %v", text, res.TransferEncoding, err)
+	}
+	if !<-asked {
+		t.Error("the entry was made before the client had its answer")
+	}
 }

@@ -40,6 +40,19 @@ type Record struct {
 	mu      sync.Mutex
 	entries []Entry
 	more    int
+	later   func()
+}
+
+// Later leaves the writing down to when the entries are asked for, after the answer: telling what differs takes as long
+// as all the rest. What an earlier attempt of the same request left is forgotten. The function runs once, in the
+// request's goroutine; it must hold nothing that ends with the request.
+func (r *Record) Later(write func()) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries, r.more, r.later = nil, 0, write
 }
 
 // Room reports whether the record takes more entries; one that is full only counts them.
@@ -50,16 +63,6 @@ func (r *Record) Room() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.entries) < maxEntries
-}
-
-// Reset forgets the entries: what was written down belongs to an attempt that is made again.
-func (r *Record) Reset() {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries, r.more = nil, 0
 }
 
 // Add writes an entry down, with secrets masked and values cut to a bound.
@@ -84,6 +87,13 @@ func (r *Record) Add(e Entry) {
 
 // Taken are the entries and how many more there were.
 func (r *Record) Taken() ([]Entry, int) {
+	r.mu.Lock()
+	write := r.later
+	r.later = nil
+	r.mu.Unlock()
+	if write != nil {
+		write()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.entries, r.more
