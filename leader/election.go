@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 )
@@ -28,9 +30,12 @@ var ErrDuplicate = errors.New("another candidate has the same identity")
 type Options struct {
 	Prefix string        // root of all keys, as in core/store
 	TTL    time.Duration // of the lease, whole seconds; etcd has a minimum of its own of about 2 s
-	// Reach tries whether the process of an identity is there; with it a candidate takes over from a process that died
-	// before its lease has ended (P25). nil: leases are waited for. Knock is one.
-	Reach func(ctx context.Context, identity string) error
+	// Reach tries whether the process that holds a candidacy is there at its identity; with it a candidate takes over from
+	// a process that died before its lease has ended (P25). nil: leases are waited for. Door.Knock is one.
+	Reach func(ctx context.Context, identity, candidacy string) error
+	// Seat stands for the place where this process listens, where no other one can listen at the same time. A candidate of
+	// our identity and our seat is of a process that died, and nobody waits for its lease. Empty: not known.
+	Seat string
 	// Alone says that nobody but this process can reach the etcd, as with an embedded one: candidates that are there
 	// before it begins are of processes that died, and nobody waits for their leases.
 	Alone bool
@@ -42,9 +47,12 @@ type Election struct {
 	dir string
 	ttl time.Duration
 
-	reach func(context.Context, string) error
+	reach func(context.Context, string, string) error
+	seat  string
 	alone bool
 	water watermark
+
+	candidacy atomic.Value // string: the last part of the key we hold or are about to write
 
 	mu       sync.Mutex
 	identity string
@@ -61,7 +69,7 @@ func New(c *clientv3.Client, o Options) *Election {
 		o.TTL = DefaultTTL
 	}
 	return &Election{c: c, dir: strings.TrimSuffix(o.Prefix, "/") + "/v1/leader/", ttl: max(o.TTL.Round(time.Second), time.Second),
-		reach: o.Reach, alone: o.Alone, water: watermark{broken: make(chan struct{})}, changed: make(chan struct{})}
+		reach: o.Reach, seat: o.Seat, alone: o.Alone, water: watermark{broken: make(chan struct{})}, changed: make(chan struct{})}
 }
 
 // Term is the time for which this process leads.
@@ -111,7 +119,9 @@ func (e *Election) campaign(ctx context.Context, identity string, twinUntil time
 	if err != nil {
 		return nil, err
 	}
-	t := &Term{Identity: identity, e: e, session: session, lost: make(chan struct{}), Key: fmt.Sprintf("%s%x", e.dir, session.Lease())}
+	candidacy := fmt.Sprintf("%x%s", session.Lease(), e.seatMark())
+	t := &Term{Identity: identity, e: e, session: session, lost: make(chan struct{}), Key: e.dir + candidacy}
+	e.candidacy.Store(candidacy) // before the key is there: nobody may take us for another process than the one that wrote it
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // without the lease there is no key to win with
@@ -252,7 +262,17 @@ func (t *Term) revoke(ctx context.Context) {
 	_, _ = t.e.c.Revoke(req, t.session.Lease())
 }
 
-// awaitTwin waits for a candidate of the same identity to vanish, at most until a lease must have ended.
+// seatMark ends the keys of all processes that have listened where we do. It is part of the name and not of the value,
+// which servers of older versions read as an identity (U1).
+func (e *Election) seatMark() string {
+	if e.seat == "" {
+		return ""
+	}
+	return "." + e.seat
+}
+
+// awaitTwin waits for a candidate of the same identity to vanish, at most until a lease must have ended. One of our own
+// seat is removed: its process is gone, as we listen where it did.
 func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Time) error {
 	for {
 		all, err := e.get(ctx, e.dir, clientv3.WithPrefix())
@@ -261,7 +281,13 @@ func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Ti
 		}
 		twin := ""
 		for _, kv := range all.Kvs {
-			if string(kv.Value) == identity {
+			switch mark := e.seatMark(); {
+			case string(kv.Value) != identity:
+			case mark != "" && strings.HasSuffix(string(kv.Key), mark):
+				if err := e.remove(ctx, kv); err != nil {
+					return fmt.Errorf("our own candidate of before: %w", err)
+				}
+			default:
 				twin = string(kv.Key)
 			}
 		}
@@ -278,6 +304,15 @@ func (e *Election) awaitTwin(ctx context.Context, identity string, until time.Ti
 			return ctx.Err()
 		}
 	}
+}
+
+// remove deletes a candidate's key unless another one has come in its place.
+func (e *Election) remove(ctx context.Context, kv *mvccpb.KeyValue) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := e.c.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(string(kv.Key)), "=", kv.CreateRevision)).
+		Then(clientv3.OpDelete(string(kv.Key))).Commit()
+	return err
 }
 
 // evict removes the candidates that dead processes left.

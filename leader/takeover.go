@@ -3,57 +3,40 @@ package leader
 import (
 	"context"
 	"errors"
-	"net"
+	"strings"
 	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // The pace at which a candidate looks at the one before it (P25).
 const (
-	knockEvery   = 125 * time.Millisecond
-	knockTimeout = time.Second
-	knockLimit   = 3 // refusals in a row
+	knockEvery = 125 * time.Millisecond
+	knockLimit = 3 // proofs in a row
 )
 
-// Knock tells by its error whether nobody listens at host:port any more. It is the usual Options.Reach.
-func Knock(ctx context.Context, hostPort string) error {
-	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
-	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", hostPort)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// hasten removes the key of a candidate whose process is gone, so that nobody waits for its lease. Gone means: the port
-// was reached before under this very key, and is now refused several times in a row; a machine that is silent, a
-// process that is stopped or an address that never worked from here prove nothing. A mistake costs a change of leader
-// and no more: the key is deleted only if it is still the same, and a leader without its key cannot write.
+// hasten removes the key of a candidate whose process is gone, so that nobody waits for its lease. Gone means: the
+// process was reached before under this very key, and several times in a row its port is refused or another process
+// answers there (a supervisor has started the server again); a machine that is silent, a process that is stopped or an
+// address that never worked from here prove nothing. A mistake costs a change of leader and no more: the key is deleted
+// only if it is still the same, and a leader without its key cannot write.
 func (e *Election) hasten(ctx context.Context, before *mvccpb.KeyValue) {
 	tick := time.NewTicker(knockEvery)
 	defer tick.Stop()
-	reached, refused := false, 0
+	candidacy := strings.TrimPrefix(string(before.Key), e.dir)
+	reached, gone := false, 0
 	for {
-		switch err := e.reach(ctx, string(before.Value)); {
+		switch err := e.reach(ctx, string(before.Value), candidacy); {
 		case err == nil:
-			reached, refused = true, 0
-		case reached && errors.Is(err, syscall.ECONNREFUSED):
-			refused++
+			reached, gone = true, 0
+		case reached && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ErrAnother)):
+			gone++
 		default:
-			refused = 0
+			gone = 0
 		}
-		if refused >= knockLimit {
-			req, cancel := context.WithTimeout(ctx, requestTimeout)
-			_, err := e.c.Txn(req).If(clientv3.Compare(clientv3.CreateRevision(string(before.Key)), "=", before.CreateRevision)).
-				Then(clientv3.OpDelete(string(before.Key))).Commit()
-			cancel()
-			if err == nil {
-				return
-			}
+		if gone >= knockLimit && e.remove(ctx, before) == nil {
+			return
 		}
 		select {
 		case <-tick.C:

@@ -29,8 +29,8 @@ func TestEarlyTakeOver(t *testing.T) { // P25
 	}
 	first := campaign(t, New(c, Options{TTL: longLease}), l.Addr().String())
 	reached := make(chan struct{}, 1)
-	won, _ := run(etcdtest.Context(t), New(c, Options{TTL: longLease, Reach: func(ctx context.Context, identity string) error {
-		err := Knock(ctx, identity)
+	won, _ := run(etcdtest.Context(t), New(c, Options{TTL: longLease, Reach: func(ctx context.Context, identity, candidacy string) error {
+		err := Door{}.Knock(ctx, identity, candidacy)
 		if err == nil {
 			select {
 			case reached <- struct{}{}:
@@ -61,6 +61,13 @@ func TestEarlyTakeOver(t *testing.T) { // P25
 func TestNoTakeOverWithoutProof(t *testing.T) { // P25
 	for name, answer := range map[string]func(n int64) error{
 		"never reached": func(int64) error { return syscall.ECONNREFUSED },
+		"another process from the beginning": func(int64) error { return ErrAnother },
+		"another process now and then": func(n int64) error {
+			if n%knockLimit == 0 {
+				return nil
+			}
+			return ErrAnother
+		},
 		"silent": func(n int64) error {
 			if n == 1 {
 				return nil
@@ -86,20 +93,19 @@ func TestNoTakeOverWithoutProof(t *testing.T) { // P25
 			first := campaign(t, New(c, Options{TTL: longLease}), "a:1")
 			var n atomic.Int64
 			enough := make(chan struct{})
-			won, _ := run(etcdtest.Context(t), New(c, Options{TTL: longLease, Reach: func(context.Context, string) error {
+			won, _ := run(etcdtest.Context(t), New(c, Options{TTL: longLease, Reach: func(context.Context, string, string) error {
 				k := n.Add(1)
 				if k == 4*knockLimit {
 					close(enough)
 				}
 				return answer(k)
 			}}), "b:1")
-			<-enough
 			select {
+			case <-enough:
 			case <-won:
 				t.Error("taken over")
 			case <-first.Lost():
 				t.Error("the leader was disturbed")
-			default:
 			}
 		})
 	}
@@ -109,9 +115,9 @@ func TestNoTakeOverWithoutProof(t *testing.T) { // P25
 func TestTakeOverLeavesOtherKeys(t *testing.T) { // P25, R8
 	c := etcdtest.Start(t).Client(t)
 	ctx := etcdtest.Context(t)
-	e := New(c, Options{TTL: longLease, Reach: func() func(context.Context, string) error {
+	e := New(c, Options{TTL: longLease, Reach: func() func(context.Context, string, string) error {
 		n := 0
-		return func(context.Context, string) error {
+		return func(context.Context, string, string) error {
 			if n++; n == 1 {
 				return nil
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -91,27 +92,39 @@ func gap(s *server, f func()) time.Duration {
 	return <-result
 }
 
-// kill -9: another server answers a write long before the lease of the dead one has ended, and without the early
-// take-over soon after it.
+// kill -9: another server answers a write long before the lease of the dead one has ended, also when a supervisor
+// starts the dead one again at once, and without the early take-over soon after it.
 func TestKilledLeader(t *testing.T) { // P25, R1
-	for _, row := range []struct {
-		ttl   int
-		flag  string
-		limit time.Duration
-	}{{10, "--etcd_early_takeover", 1500 * time.Millisecond}, {2, "--disable_etcd_early_takeover", 3500 * time.Millisecond}} {
-		t.Run(row.flag, func(t *testing.T) {
-			c := newCluster(t, row.ttl, 2, row.flag)
+	for name, row := range map[string]struct {
+		ttl, servers int
+		flag         string
+		back         bool
+		limit        time.Duration
+	}{
+		"early take-over":         {10, 2, "--etcd_early_takeover", false, 1500 * time.Millisecond},
+		"the lease":               {2, 2, "--disable_etcd_early_takeover", false, 3500 * time.Millisecond},
+		"started again":           {60, 2, "--etcd_early_takeover", true, 20 * time.Second},
+		"started again and alone": {60, 1, "--etcd_early_takeover", true, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, row.ttl, row.servers, row.flag)
 			lead, others := c.leader()
 			running := lead.deploy("/app", 3)
-			longest := gap(others[0], func() {
+			asked := append(others, lead)[0]
+			longest := gap(asked, func() {
 				lead.signal(syscall.SIGKILL)
 				<-lead.exited
+				if row.back {
+					_, port, _ := strings.Cut(lead.addr, ":")
+					n, _ := strconv.Atoi(port)
+					c.start(n)
+				}
 			})
 			if longest > row.limit {
 				t.Errorf("no write for %s, want at most %s", longest, row.limit)
 			}
 			t.Logf("kill -9, lease of %d s: %s without a write", row.ttl, longest)
-			within(t, 5*time.Second, "the tasks are known again", func() bool { return slices.Equal(others[0].tasks("/app"), running) })
+			within(t, 5*time.Second, "the tasks are known again", func() bool { return slices.Equal(asked.tasks("/app"), running) })
 		})
 	}
 }

@@ -71,7 +71,7 @@ var flagTable = []flagRow{
 	{"etcd_max_txn_ops", "128", number, kept, "store", "operations per transaction; etcd's --max-txn-ops"},
 	{"etcd_lease_ttl", "10", number, kept, "store", "seconds until a dead leader is replaced"},
 	{"etcd_compaction", "true", toggle, kept, "store", "compact the whole etcd every few minutes; turn it off where others share the etcd and it compacts itself"},
-	{"etcd_early_takeover", "true", toggle, kept, "store", "replace a leader whose port is refused before its lease ends"},
+	{"etcd_early_takeover", "true", toggle, kept, "store", "replace a leader whose process is gone before its lease ends"},
 	{"backup_location", "", text, kept, "store", "file:// URI: a backup is made there before stored data is migrated"},
 	{"zk", "", text, mapped, "store", "state lives in etcd now: set --etcd_endpoints (and --etcd_prefix for the path)"},
 	{"zk_timeout", "10000", millis, ignored, "store", "etcd requests have their own bound"},

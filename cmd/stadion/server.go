@@ -80,7 +80,11 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 	}
 	contest := leader.Options{Prefix: o.prefix, TTL: o.ttl, Alone: o.alone}
 	if o.flags.on("etcd_early_takeover") {
-		contest.Reach = leader.Knock
+		door := leader.Door{}
+		if o.scheme == "https" {
+			door.TLS = o.leaderTLS
+		}
+		contest.Reach, contest.Seat = door.Knock, seat(w.listeners)
 	}
 	election := leader.New(client, contest)
 	audit, closeAudit, err := newAudit(o.flags.text("audit_log_file"), log)
@@ -97,7 +101,7 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 	watch.Go(func() { election.Observe(watching) })
 	defer watch.Wait()
 	defer stopWatching()
-	w.serve(o.flags, front.guarded(), log)
+	w.serve(o.flags, election.Open(front.guarded()), log)
 	defer w.stop(min(o.stop, lastRequests)) // as a standby, that passes on what still comes
 	log.Info("campaigning for leadership as " + o.identity)
 	term, err := election.Campaign(ctx, o.identity)
