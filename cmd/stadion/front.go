@@ -29,6 +29,7 @@ type front struct {
 	log      *zap.Logger
 	audit    *zap.Logger
 	reign    atomic.Pointer[reign]
+	last     atomic.Pointer[reign] // the present one or the one that has ended
 	submits  atomic.Int64 // under way
 	outage   atomic.Pointer[outage]
 	api      *marathonapi.Server
@@ -111,6 +112,7 @@ func (f *front) guarded() http.Handler {
 // lead makes this server answer for itself.
 func (f *front) lead(r *reign) {
 	since := time.Now()
+	f.last.Store(r)
 	f.reign.Store(r)
 	f.metrics.Gauge("leadership.duration.gauge.seconds", func() float64 {
 		if f.reign.Load() != r {
@@ -199,9 +201,12 @@ func (f *front) settle(limit time.Duration) {
 
 var nothing = state.New().Snapshot(0, 0, 0)
 
-// Snapshot is the state of the present term.
+// Snapshot is the state of the present term. A read that came while this server led, and is served when it no longer
+// does, gets the state in which the term ended: what it asked for was so when it asked (R11). An empty state would be a
+// lie that empties load balancers. Later reads are passed on to the next leader; before the first term there are only
+// those of a standby's own life and metrics.
 func (f *front) Snapshot() *state.Snapshot {
-	if r := f.reign.Load(); r != nil {
+	if r := f.last.Load(); r != nil {
 		return r.loop.Snapshot()
 	}
 	return nothing
