@@ -21,21 +21,25 @@ import (
 var (
 	kills = flag.Int("cluster.kills", 2, "how often the leader is killed under load")
 	rate  = flag.Int("cluster.rate", 60, "launches per second meanwhile")
-	pause = flag.Duration("cluster.pause", time.Second, "until a killed server is started again; at once it keeps the others from seeing that it is gone")
+	size  = flag.Int("cluster.size", 20, "instances of each app of the load when it is up")
+	pause = flag.Duration("cluster.pause", time.Second, "until a killed server is started again")
+	calm  = flag.Duration("cluster.calm", 300*time.Millisecond, "longest time between the return of a killed server and the next kill")
 )
 
 const (
-	loadApps  = 10
-	loadSize  = 20 // instances of each when it is up
-	loadTTL   = "5"
-	handOvers = 3
+	loadClients = 4
+	loadApps    = 5 // of each client
+	loadTTL     = "5"
+	handOvers   = 3
+	steadyTasks = 20
 )
 
 // TestFailoverUnderLoad: apps go up and down all the time, and the leader is killed over and over. Another server
-// answers writes soon (P25), after a planned hand-over sooner (P26), and at the end the tasks of the API, those of
+// answers writes soon (P25), after a planned hand-over sooner (P26). From the first launch to the last no task id is
+// used twice, no instance has two tasks and what nobody touches lives on and is shown by every read; at the end the tasks of the API, those of
 // Mesos and what was acknowledged are the same: none lost, none double, no orphan.
 //
-//	go test ./cluster -run Failover -v -cluster.kills 100 -cluster.rate 1000
+//	go test ./cluster -run Failover -v -cluster.kills 100 -cluster.rate 1500 -cluster.size 50 -cluster.calm 2s
 func TestFailoverUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := &world{t: t, dir: t.TempDir(), etcds: harness.StartEtcds(t, members), pause: *pause}
@@ -61,27 +65,47 @@ func TestFailoverUnderLoad(t *testing.T) {
 	for _, n := range w.nodes {
 		beside.Go(func() { w.supervise(n, stop) })
 	}
+	lives := w.chronicle(master)
 	w.put("/v2/apps/probe", app("exec sleep 1000", 0, 0))
+	w.put("/v2/apps/steady", app("exec sleep 1000", steadyTasks, 0))
+	harness.Await(t, patience, "the steady app runs", func() (bool, string) {
+		n := len(lives.living())
+		return n == steadyTasks, fmt.Sprint(n, " tasks")
+	})
 
-	l := &load{wanted: map[string]int{}}
-	clients.Go(func() { l.run(w, over) })
-	began := time.Now()
-	var gaps, planned []time.Duration
+	l := &load{wanted: map[string]int{}, lives: lives}
+	for id := range loadClients {
+		clients.Go(func() { l.run(w, id, over) })
+	}
+	clients.Go(func() { l.look(w, over) })
+	var gaps, planned, between []time.Duration
+	launched := 0 // between the kills
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range *kills {
-		gaps = append(gaps, w.gap(func(n *node) { n.signal(9) }))
-		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond) // at any moment of the load
+		began, before := time.Now(), lives.count()
+		gaps = append(gaps, w.gap(func(n *node) {
+			time.Sleep(time.Duration(rng.Int64N(int64(*calm)))) // at any moment of the load
+			between, launched = append(between, time.Since(began)), launched+lives.count()-before
+			n.signal(9)
+		}))
 	}
 	for range handOvers {
 		planned = append(planned, w.gap(func(n *node) { _, _ = harness.NewAPI(t, n.url).Try("DELETE", "/v2/leader", nil) }))
 	}
-	took := time.Since(began)
 	close(over)
 	clients.Wait()
-	t.Logf("%d writes acknowledged, %.0f launches/s asked for; without a write: kill -9 %s, hand-over %s", l.acknowledged.Load(),
-		float64(l.launches.Load())/took.Seconds(), spread(gaps), spread(planned))
-	l.rest(w, master)
+	t.Logf("%d writes acknowledged, %d reads, %d tasks launched, %.0f/s between the kills; without a write: kill -9 %s, hand-over %s", l.acknowledged.Load(), l.reads.Load(),
+		lives.count(), float64(launched)/sum(between).Seconds(), spread(gaps), spread(planned))
+	l.rest(w)
+	lives.judge(t)
 	end()
+}
+
+func sum(d []time.Duration) (total time.Duration) {
+	for _, x := range d {
+		total += x
+	}
+	return total
 }
 
 // spread is the median, the 99th percentile and the largest of a list.
@@ -135,13 +159,15 @@ func (w *world) gap(strike func(*node)) time.Duration {
 
 // load is apps that go up and down.
 type load struct {
-	acknowledged, launches atomic.Int64
-	wanted                 map[string]int // as acknowledged last
+	lives               *chronicle
+	acknowledged, reads atomic.Int64
+	mu                  sync.Mutex
+	wanted              map[string]int // as acknowledged last
 }
 
-// run changes one app after the other, at the pace of the wanted rate.
-func (l *load) run(w *world, over <-chan struct{}) {
-	pause := time.NewTicker(time.Duration(loadSize) * time.Second / time.Duration(2**rate))
+// run is one client, which changes one of its apps after the other, at its share of the wanted rate.
+func (l *load) run(w *world, client int, over <-chan struct{}) {
+	pause := time.NewTicker(time.Duration(*size*loadClients) * time.Second / time.Duration(2**rate))
 	defer pause.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -149,23 +175,49 @@ func (l *load) run(w *world, over <-chan struct{}) {
 			return
 		case <-pause.C:
 		}
-		id, size := fmt.Sprintf("/v2/apps/load%d", n%loadApps), loadSize
+		id, up := fmt.Sprintf("/v2/apps/load%d-%d", client, n%loadApps), *size
 		if n/loadApps%2 == 1 {
-			size = 0
+			up = 0
 		}
-		res, err := harness.NewAPI(w.t, w.nodes[n%servers].url).Try("PUT", id+"?force=true", app("exec sleep 1000", size, 0))
-		if err == nil && res.Status/100 == 2 {
-			l.acknowledged.Add(1)
-			l.launches.Add(int64(size))
-			l.wanted[id] = size
-		} else {
-			delete(l.wanted, id) // nobody knows until it is asked again (R2)
-		}
+		res, err := harness.NewAPI(w.t, w.nodes[(client+n)%servers].url).Try("PUT", id+"?force=true", app("exec sleep 1000", up, 0))
+		l.told(id, up, err == nil && res.Status/100 == 2)
 	}
 }
 
+// look reads what nobody touches all the time, through every server: whatever answer comes must show it (R11).
+func (l *load) look(w *world, over <-chan struct{}) {
+	for n := 0; ; n++ {
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		res, err := harness.NewAPI(w.t, w.nodes[n%servers].url).Try("GET", "/v2/apps/steady/tasks", nil)
+		if err != nil || res.Status >= http.StatusInternalServerError {
+			continue // that much is said openly
+		}
+		var list struct{ Tasks []struct{ State string } }
+		if res.Status != http.StatusOK || json.Unmarshal(res.Body, &list) != nil || len(list.Tasks) != steadyTasks {
+			w.t.Errorf("a read of %d tasks that nobody touches: %d %.300s", steadyTasks, res.Status, res.Body)
+		}
+		l.reads.Add(1)
+	}
+}
+
+// told notes what a client knows of an app: without an answer nothing, until it is asked again (R2).
+func (l *load) told(id string, instances int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !ok {
+		delete(l.wanted, id)
+		return
+	}
+	l.acknowledged.Add(1)
+	l.wanted[id] = instances
+}
+
 // rest waits until nothing is deployed any more and compares the tasks of the API, of Mesos, and what was acknowledged.
-func (l *load) rest(w *world, master string) {
+func (l *load) rest(w *world) {
 	w.t.Helper()
 	harness.Await(w.t, patience, "the tasks of the API, those of Mesos and what was acknowledged are the same", func() (bool, string) {
 		var apps struct {
@@ -183,8 +235,7 @@ func (l *load) rest(w *world, master string) {
 			known[t.ID] = true
 			per[t.AppID]++
 		}
-		there := l.mesos(w, master)
-		if !maps.Equal(known, there) {
+		if there := l.lives.living(); !maps.Equal(known, there) {
 			return false, fmt.Sprintf("%d tasks in the API, %d in Mesos", len(known), len(there))
 		}
 		wanted := maps.Clone(l.wanted)
@@ -196,22 +247,4 @@ func (l *load) rest(w *world, master string) {
 		}
 		return len(wanted) == 0, fmt.Sprintf("lost: %v", wanted)
 	})
-}
-
-// mesos lists the tasks that the master knows to be alive.
-func (l *load) mesos(w *world, master string) map[string]bool {
-	w.t.Helper()
-	var state struct {
-		Frameworks []struct{ Tasks []struct{ ID, State string } }
-	}
-	harness.NewAPI(w.t, "http://"+master).Get("/state", &state)
-	out := map[string]bool{}
-	for _, f := range state.Frameworks {
-		for _, t := range f.Tasks {
-			if !ended[t.State] {
-				out[t.ID] = true
-			}
-		}
-	}
-	return out
 }
