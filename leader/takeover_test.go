@@ -60,7 +60,7 @@ func TestEarlyTakeOver(t *testing.T) { // P25
 // What proves nothing changes nothing: an address that never worked from here, a silent machine, a single refusal.
 func TestNoTakeOverWithoutProof(t *testing.T) { // P25
 	for name, answer := range map[string]func(n int64) error{
-		"never reached": func(int64) error { return syscall.ECONNREFUSED },
+		"never reached":                      func(int64) error { return syscall.ECONNREFUSED },
 		"another process from the beginning": func(int64) error { return ErrAnother },
 		"another process now and then": func(n int64) error {
 			if n%knockLimit == 0 {

@@ -30,7 +30,7 @@ type front struct {
 	audit    *zap.Logger
 	reign    atomic.Pointer[reign]
 	last     atomic.Pointer[reign] // the present one or the one that has ended
-	submits  atomic.Int64 // under way
+	submits  atomic.Int64          // under way
 	outage   atomic.Pointer[outage]
 	api      *marathonapi.Server
 	metrics  *metrics.Registry
