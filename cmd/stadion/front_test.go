@@ -26,7 +26,6 @@ func TestReadsOverTheEndOfATerm(t *testing.T) { // R11, F6
 		t.Fatal(err)
 	}
 	front := newFront(o, leader.New(nil, leader.Options{}), zap.NewNop(), zap.NewNop())
-	defer front.metrics.Close()
 	st := state.New()
 	st.SetFrameworkID("kept")
 	front.lead(&reign{loop: loop.New(loop.Config{Machine: machine.New(machine.Config{}, st)})})
