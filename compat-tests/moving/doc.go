@@ -1,3 +1,4 @@
 // Package moving does what the guide for moving over from Marathon says (cmd/stadion/packaging/MOVING.md): it runs the
-// commands of its part B, side by side, with other host names, between two servers on one cluster.
+// commands of both of its parts word for word, with other host names, on a cluster with real processes and with a server
+// of this kind in Marathon's place.
 package moving

@@ -20,15 +20,20 @@ const limit = 60 * time.Second
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// commands are the blocks of the guide's part B, in order; those of part A are indented.
-func commands(t *testing.T) (out []string) {
+// commands are the blocks of a part of the guide, in order. Some stand indented in a list.
+func commands(t *testing.T, part string) (out []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "cmd", "stadion", "packaging", "MOVING.md"))
+	guide, err := os.ReadFile(filepath.Join("..", "..", "cmd", "stadion", "packaging", "MOVING.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		out = append(out, block[1])
+	_, text, found := strings.Cut(string(guide), "\n# "+part)
+	if !found {
+		t.Fatalf("the guide has no part %q", part)
+	}
+	text, _, _ = strings.Cut(text, "\n# ")
+	for _, block := range regexp.MustCompile("(?ms)^( *)```[a-z]*\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
+		out = append(out, strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n")[1:])
 	}
 	return out
 }
@@ -39,6 +44,32 @@ type move struct {
 	dir      string
 	blocks   []string // not yet run
 	old, new *harness.API
+	env      []string          // of the shell
+	hosts    map[string]string // what stands for the addresses in the guide besides Marathon's and Stadion's
+}
+
+// here puts this machine's addresses in place of the guide's.
+func (m *move) here(block string) string {
+	for there, here := range m.hosts {
+		block = strings.ReplaceAll(block, there, here)
+	}
+	return strings.NewReplacer("http://marathon:8080", m.old.URL, "http://stadion:8080", m.new.URL).Replace(block)
+}
+
+func (m *move) noneLeft() {
+	m.Helper()
+	for _, block := range m.blocks {
+		m.Errorf("not tried: %s", block)
+	}
+}
+
+func needPrograms(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"bash", "curl", "jq"} {
+		if why := harness.Program(t, name); why != "" {
+			t.Skip(why)
+		}
+	}
 }
 
 // take takes the next block, which must begin so.
@@ -55,9 +86,9 @@ func (m *move) take(begin string) string {
 // run runs the next block as a user would in a shell.
 func (m *move) run(begin string) string {
 	m.Helper()
-	block := strings.NewReplacer("http://marathon:8080", m.old.URL, "http://stadion:8080", m.new.URL).Replace(m.take(begin))
+	block := m.here(m.take(begin))
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", block)
-	cmd.Dir = m.dir
+	cmd.Dir, cmd.Env = m.dir, append(os.Environ(), m.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		m.Fatalf("%v: %s\n%s", err, block, out)
@@ -65,20 +96,16 @@ func (m *move) run(begin string) string {
 	return string(out)
 }
 
-// TestGuide: apps, groups and pods of the old server run at the new one after the guide's steps, and the old ones can go.
-func TestGuide(t *testing.T) {
+// TestSideBySide: apps, groups and pods of the old server run at the new one after the guide's steps, and the old ones can go.
+func TestSideBySide(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"bash", "curl", "jq"} {
-		if why := harness.Program(t, name); why != "" {
-			t.Skip(why)
-		}
-	}
+	needPrograms(t)
 	dir := t.TempDir()
 	harness.KillLeftovers(t, dir)
 	ports := harness.NewPorts(t)
 	etcd := harness.StartEtcd(t, ports)
 	_, master := harness.Minimesos(t, dir)
-	m := &move{T: t, dir: t.TempDir(), blocks: commands(t)}
+	m := &move{T: t, dir: t.TempDir(), blocks: commands(t, "B. Side by side")}
 	m.old = server(t, ports, "server", "--master", master, "--etcd_endpoints", etcd.Endpoint, "--etcd_prefix", "/old", "--hostname", "127.0.0.1")
 	m.new = harness.NewAPI(t, "")
 	furnish(t, m.old)
@@ -103,9 +130,7 @@ func TestGuide(t *testing.T) {
 	if got, want := shape(t, m.new), shape(t, m.old); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("there runs %v, here %v", want, got)
 	}
-	for _, block := range m.blocks {
-		t.Errorf("not tried: %s", block)
-	}
+	m.noneLeft()
 	m.old.Must(http.MethodPut, "/v2/groups/shop?force=true", map[string]any{"scaleBy": 0}, 200)
 	quiet(t, m.old)
 	if res := m.new.Must(http.MethodGet, "/v2/apps/shop/web", nil); !strings.Contains(string(res.Body), `"tasksRunning":2`) {
