@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -45,6 +46,11 @@ func runDev(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	log.Info("state is kept in " + dir)
 	w, err := listen(f, log)
 	if err != nil {
@@ -108,6 +114,20 @@ func dataDir(given string) (string, error) {
 		return "", exitWith(exitFlag, "--data_dir: %w", err)
 	}
 	return dir, nil
+}
+
+// lockDir takes a directory for this process, until unlock or its death. Without it a second process would wait for the
+// first one's files without a word.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, exitWith(exitFlag, "--data_dir: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, exitWith(exitFlag, "--data_dir %s is in use by another process; stop that one or choose another directory", dir)
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // startEtcd runs one etcd member on free loopback ports, with real fsync.

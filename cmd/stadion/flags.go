@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -250,6 +251,46 @@ func newFlagSet(command string, rows []flagRow) *flagSet {
 	return s
 }
 
+// hint says which flag may have been meant, and where all of them stand.
+func (s *flagSet) hint(err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	best, nearest := "", 3
+	s.fs.VisitAll(func(f *pflag.Flag) {
+		if d := distance(unknown.GetSpecifiedName(), f.Name); d < nearest {
+			best, nearest = f.Name, d
+		}
+	})
+	all := fmt.Sprintf("stadion %s --help lists all flags", s.fs.Name())
+	if best != "" {
+		return fmt.Sprintf("; did you mean --%s? %s", best, all)
+	}
+	return "; " + all
+}
+
+// distance counts the letters to insert, to drop or to change that make b out of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
 // parse reads the arguments and, for what they leave open, the environment. Every mistake names the flag and asks for
 // exit code 112.
 func (s *flagSet) parse(args []string, environ []string) error {
@@ -257,7 +298,7 @@ func (s *flagSet) parse(args []string, environ []string) error {
 		if err == pflag.ErrHelp {
 			return err
 		}
-		return exitWith(exitFlag, "invalid command line: %v", err)
+		return exitWith(exitFlag, "invalid command line: %v%s", err, s.hint(err))
 	}
 	if s.wants != "" {
 		if s.fs.NArg() != 1 {

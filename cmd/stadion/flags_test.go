@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"os"
 	"regexp"
 	"strings"
@@ -17,6 +18,7 @@ func TestFlagMistakes(t *testing.T) {
 		names     string
 	}{
 		"unknown":        {args: []string{"--no_such_flag", "1"}, names: "no_such_flag"},
+		"misspelt":       {args: []string{"--http_prt", "1"}, names: "did you mean --http_port? stadion server --help"},
 		"not a number":   {args: []string{"--http_port", "eighty"}, names: "--http_port"},
 		"negative":       {args: []string{"--failover_timeout=-1"}, names: "--failover_timeout"},
 		"in environment": {env: []string{"MARATHON_HTTP_PORT=x"}, names: "http_port"},
@@ -127,6 +129,7 @@ func TestFlagGroups(t *testing.T) {
 // TestPackagingFlags: the flags and variables in the compose file, the unit and the guide are ours.
 func TestPackagingFlags(t *testing.T) {
 	rows := newFlagSet("server", serverRows()).rows
+	maps.Copy(rows, newFlagSet("import", importRows()).rows)
 	for _, file := range []string{"compose.yaml", "stadion.service", "MOVING.md"} {
 		text, err := os.ReadFile("packaging/" + file)
 		if err != nil {
@@ -135,7 +138,7 @@ func TestPackagingFlags(t *testing.T) {
 		found := 0
 		for _, m := range regexp.MustCompile(`--([a-z_]+)(?:[= ]|\x60)|MARATHON_([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
 			name := cmp.Or(m[1], strings.ToLower(m[2]))
-			if name == "name" || name == "marathon" || name == "from" { // of etcd, of marathon-lb, of stadion import
+			if name == "name" || name == "marathon" { // of etcd, of marathon-lb
 				continue
 			}
 			found++

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,6 +112,21 @@ func TestPortTaken(t *testing.T) {
 			t.Errorf("stadion %s: %q does not name the port", line, p.Stderr())
 		}
 	}
+}
+
+// TestDirectoryTaken: a second process on the data of a running one says so and ends, and leaves the first alone.
+func TestDirectoryTaken(t *testing.T) {
+	t.Parallel()
+	first := harness.Dev(t)
+	dir := filepath.Join(first.Dir, "data")
+	p := harness.Start(t, "dev", "--data_dir", dir, "--http_address", "127.0.0.1", "--http_port", "0")
+	if code := p.Exit(refuseLimit); code != exitFlag {
+		t.Errorf("exit code %d, want %d", code, exitFlag)
+	}
+	if !strings.Contains(p.Stderr(), dir) {
+		t.Errorf("%q does not name the directory", p.Stderr())
+	}
+	first.Must(http.MethodGet, "/v2/apps", nil)
 }
 
 // TestNoEtcd: a store that does not answer ends the start with 100 and its name,

@@ -19,7 +19,7 @@ type Explanation struct {
 	Waiting   int         `json:"waiting"`
 	Connected bool        `json:"connected"` // to the Mesos master
 	// WaitingFor is the first thing in the way: connection, deployment, role, delay, offers, agent (that holds the
-	// reservation) or resources; empty when nothing waits.
+	// reservation) or resources; start (of a task) or health when no instance waits for an offer; empty when nothing waits.
 	WaitingFor  string             `json:"waitingFor,omitempty"`
 	Text        string             `json:"text"` // all of it in a sentence
 	Blocked     *Blocker           `json:"blockedBy,omitempty"`
@@ -32,6 +32,8 @@ type Explanation struct {
 	Funnel      []offers.FunnelRow `json:"funnel"`
 	Nearest     *Miss              `json:"nearestMiss,omitempty"`
 	Stall       *state.Stall       `json:"-"`
+	starting    int                // instances that are launched and do not run yet
+	unhealthy   int                // running instances whose health checks have not all passed
 	LastFailure *core.TaskFailure  `json:"lastTaskFailure,omitempty"`
 }
 
@@ -69,6 +71,10 @@ func Explain(v *state.View, cfg offers.Config, spec core.RunSpec, now core.Times
 	e := &Explanation{Spec: id, Instances: spec.InstanceCount(), Running: c.Running, Waiting: c.Waiting, Connected: v.Mesos().Connected, Role: spec.SpecRole()}
 	e.Funnel = (&offers.Funnel{}).Rows(0)
 	e.LastFailure, _ = v.Failure(id)
+	e.starting = c.Staged
+	if a, ok := spec.(*core.App); ok && len(a.HealthChecks) > 0 {
+		e.unhealthy = max(c.Running-c.Healthy, 0)
+	}
 	e.blocked(v)
 	var first *core.Instance
 	for i := range v.WaitingOf(id) {
@@ -129,6 +135,10 @@ func (e *Explanation) conclude() {
 	switch b := e.Blocked; {
 	case e.Waiting == 0 && b != nil && !slices.Contains(b.Specs, e.Spec):
 		e.WaitingFor, e.Text = "deployment", fmt.Sprintf("deployment %s has to finish step %d of %d first: %v", b.Deployment, b.Step, b.Steps, b.Specs)
+	case e.Waiting == 0 && e.starting > 0:
+		e.WaitingFor, e.Text = "start", fmt.Sprintf("%d of %d instances are launched and do not run yet", e.starting, e.Instances)
+	case e.Waiting == 0 && e.unhealthy > 0:
+		e.WaitingFor, e.Text = "health", fmt.Sprintf("%d of %d running instances have not passed their health checks", e.unhealthy, e.Running)
 	case e.Waiting == 0:
 		e.Text = "nothing waits for an offer"
 	case !e.Connected:
@@ -137,6 +147,9 @@ func (e *Explanation) conclude() {
 		e.WaitingFor, e.Text = "role", fmt.Sprintf("the master refuses role %s: %s", e.Role, e.RoleRefused)
 	case e.DelayLeftMs > 0:
 		e.WaitingFor, e.Text = "delay", fmt.Sprintf("the launch is delayed for another %v after failures", ms(e.DelayLeftMs))
+		if f := e.LastFailure; f != nil && f.Message != "" {
+			e.Text += ", the last one: " + f.Message
+		}
 	case e.Agents == 0 && e.WaitsFor != "":
 		e.WaitingFor, e.Text = "agent", fmt.Sprintf("the agent %s holds the reservation and offers nothing", e.WaitsFor)
 	case e.Agents == 0:

@@ -29,6 +29,13 @@ func TestExplain(t *testing.T) {
 		text    string
 	}{
 		{"all is well", func(r *rig) { r.running(`{"id":"/web"}`) }, "", "nothing waits"},
+		{"not healthy yet", func(r *rig) {
+			r.running(`{"id":"/web","healthChecks":[{"protocol":"COMMAND","command":{"value":"true"}}]}`)
+		}, "health", "1 of 1 running instances have not passed"},
+		{"not started yet", func(r *rig) {
+			r.put(`{"id":"/web"}`)
+			r.offer("a")
+		}, "start", "1 of 1 instances are launched and do not run yet"},
 		{"no offers", func(r *rig) { r.put(`{"id":"/web"}`) }, "offers", "no offers have come for role *"},
 		{"no master", func(r *rig) {
 			r.put(`{"id":"/web"}`)
