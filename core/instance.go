@@ -60,6 +60,21 @@ type TaskName struct {
 	Incarnation int    // 0 where the id has none
 }
 
+// Instance is the instance in a task id of the form that is made today; ok is false for all others, which ParseTaskID
+// knows.
+func (t TaskID) Instance() (id InstanceID, ok bool) {
+	s := string(t)
+	at := strings.LastIndex(s, ".instance-")
+	if at <= 0 {
+		return "", false
+	}
+	end := strings.IndexByte(s[at+1:], '.')
+	if end < 0 {
+		return "", false
+	}
+	return InstanceID(s[:at+1+end]), true
+}
+
 // parseCurrent takes apart the one form that is made today, without the cost of an expression: this runs for every
 // status update.
 func parseCurrent(s string) (TaskName, bool) {
@@ -216,6 +231,21 @@ func (i *Instance) Clone() *Instance {
 	c := *i
 	c.Tasks = append([]Task(nil), i.Tasks...)
 	return &c
+}
+
+// CloneWithStatus is a Clone with room for the status of one task. Of an instance with one task all of it is one piece of
+// memory: a status update makes one of each, for ever.
+func (i *Instance) CloneWithStatus() (*Instance, *TaskStatus) {
+	if len(i.Tasks) != 1 {
+		return i.Clone(), new(TaskStatus)
+	}
+	all := &struct {
+		Instance
+		task   [1]Task
+		status TaskStatus
+	}{Instance: *i, task: [1]Task{i.Tasks[0]}}
+	all.Tasks = all.task[:]
+	return &all.Instance, &all.status
 }
 
 // Scheduled: waits for an offer (goal Running and not on any agent). behaviour.md 2.7, 4.1.

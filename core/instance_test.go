@@ -57,6 +57,28 @@ func TestGoalsAndConditions(t *testing.T) {
 	}
 }
 
+// TestInstanceOfTask: the quick way to the instance of a task id says what the parser says, or nothing.
+func TestInstanceOfTask(t *testing.T) {
+	for id, want := range map[TaskID]InstanceID{
+		"a_b.instance-1-2._app.3": "a_b.instance-1-2", "a.b.instance-1.c.4": "a.b.instance-1", "a.instance-b.instance-1.c.4": "a.instance-b.instance-1",
+		"a.instance-1": "", "a.marathon-1._app": "", ".instance-1.c.1": "", "": "", "a.1": ""} {
+		got, ok := id.Instance()
+		if got != want || ok != (want != "") {
+			t.Errorf("%s: %q %v, want %q", id, got, ok, want)
+		}
+		if name, err := ParseTaskID(id); ok && (err != nil || name.Instance != got) {
+			t.Errorf("%s: the parser says %+v, %v", id, name, err)
+		}
+	}
+	one := &Instance{ID: "i", Tasks: []Task{{ID: "t", HostPorts: []int{1}}}}
+	c, s := one.CloneWithStatus()
+	c.ID, c.Tasks[0].ID, c.Tasks[0].Status = "j", "u", s
+	s.State = "TASK_RUNNING"
+	if one.ID != "i" || one.Tasks[0].ID != "t" || one.Tasks[0].Status != nil || len(c.Tasks) != 1 || cap(c.Tasks) != 1 || c.Tasks[0].HostPorts[0] != 1 {
+		t.Errorf("%+v %+v", one, c)
+	}
+}
+
 // TestEveryConditionHasAState (behaviour 7.3): the state of a task as the API tells of it.
 func TestEveryConditionHasAState(t *testing.T) {
 	for c, want := range map[Condition]string{Scheduled: "TASK_STAGING", Provisioned: "TASK_STAGING", Staging: "TASK_STAGING", Starting: "TASK_STARTING",

@@ -40,7 +40,7 @@ func nextRestart(v *SpecView) Decision {
 	if surplus > 0 && named != nil {
 		kill = 0 // what was named may be of use: it must not stand for an old one in the moment in which it goes
 	}
-	if kill == 0 && d.Start == 0 && surplus == 0 && len(d.Stop) == 0 && !held && r.stuck() {
+	if kill == 0 && d.Start == 0 && surplus == 0 && !held && r.stuck() { // what is stopped so far gives no room
 		if r.oldUnhealthy > 0 || v.Target.Resident() {
 			kill, named = 1, nil // unhealthy first; a resident one dips below the minimum instead of going over capacity
 		} else {

@@ -537,3 +537,14 @@ func TestTrust(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckInOneLook: what waits unborn gives no room when it goes, so the one that must go first is named in the same
+// decision; a dry run shows only one (12.2).
+func TestStuckInOneLook(t *testing.T) {
+	k := newCluster(upgrade(1, 0, 0))
+	k.sick[k.add(1, core.Running).ID] = true
+	k.addMany(2, 1, core.Scheduled)
+	if d := Next(core.Action{Kind: core.ActionRestart}, k.view()); len(d.Stop) != 3 || d.Start != 0 {
+		t.Errorf("%+v", d)
+	}
+}

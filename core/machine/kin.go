@@ -3,7 +3,6 @@ package machine
 import (
 	"container/heap"
 	"slices"
-	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -22,6 +21,8 @@ type kin struct {
 	role       string
 	chooses    bool // they have a placement strategy
 	members    btree.Map[core.PathID, *demand]
+	no         *refusal // of the last sale that fits none of them
+	noSale     uint64   // and its number
 	stats      state.KinStats
 	refusals   int // ever counted
 	dirty      bool
@@ -60,13 +61,15 @@ func (m *Machine) sort() {
 func (m *Machine) enlist(d *demand) {
 	q := &m.queue
 	class := ""
+	d.first, d.firstNeed = nil, nil
 	if len(d.roles) == 1 && !d.mixed {
-		_, need, _ := m.candidate(d, d.roles[0], nil, nil)
+		i, need, _ := m.candidate(d, d.roles[0], nil, nil)
 		if _, ready := q.ready.Get(d.spec); !ready { // a delay holds it up
 			return
 		}
 		if need != nil {
 			class = need.Compiled.Class()
+			d.first, d.firstNeed = i, need
 		}
 	}
 	chooses := d.strategy != offers.PlaceFirst
@@ -114,8 +117,16 @@ func (q *launchQueue) leaveKin(m *Machine, d *demand) {
 	}
 }
 
+// kinOf is the kin that a need of the spec belongs to; nil when what the spec asks for next has changed meanwhile.
+func (d *demand) kinOf(need *offers.Need, role string) *kin {
+	if k := d.kin; k != nil && k.role == role && k.class == need.Compiled.Class() {
+		return k
+	}
+	return nil
+}
+
 // refuse counts an offer that fits none of the kin.
-func (m *Machine) refuse(k *kin, s *sale, no refusal) {
+func (m *Machine) refuse(k *kin, s *sale, no *refusal) {
 	k.refusals++
 	tallyOffer(&k.stats.OfferTally, m.now, no)
 	if k.stats.LastOffers == nil {
@@ -126,9 +137,21 @@ func (m *Machine) refuse(k *kin, s *sale, no refusal) {
 }
 
 // loner is the loner that follows a spec in the order of ids.
-func (q *launchQueue) loner(after core.PathID) (next *demand) {
-	q.loners.Ascend(after+"\x00", func(_ core.PathID, d *demand) bool { next = d; return false })
+func (q *launchQueue) loner(after core.PathID) *demand {
+	_, next := follower(&q.loners, after)
 	return next
+}
+
+// follower is the entry that follows a spec in the order of ids; none: the zero values.
+func follower(of *btree.Map[core.PathID, *demand], after core.PathID) (id core.PathID, d *demand) {
+	of.Ascend(after, func(next core.PathID, x *demand) bool {
+		if next == after {
+			return true
+		}
+		id, d = next, x
+		return false
+	})
+	return id, d
 }
 
 // taker is who comes next to take from an offer: of kin one after the other, or a loner.
@@ -149,7 +172,17 @@ func (t takers) Less(i, j int) bool {
 }
 func (t takers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
 func (t *takers) Push(x any)   { *t = append(*t, x.(taker)) }
-func (t *takers) Pop() any {
+func (t *takers) Pop() any     { return t.last() }
+
+// drop takes the first out.
+func (t *takers) drop() {
+	if n := t.last(); len(*t) > 0 {
+		(*t)[0] = n
+		heap.Fix(t, 0)
+	}
+}
+
+func (t *takers) last() taker {
 	last := (*t)[len(*t)-1]
 	*t = (*t)[:len(*t)-1]
 	return last
@@ -157,20 +190,20 @@ func (t *takers) Pop() any {
 
 // next moves on to the member of the kin after the present one; false when there is none.
 func (t *taker) next() bool {
-	found := false
-	t.kin.members.Ascend(t.spec+"\x00", func(id core.PathID, _ *demand) bool { t.spec, found = id, true; return false })
-	if !found {
+	id, d := follower(&t.kin.members, t.spec)
+	if d == nil {
 		t.lap++
-		t.spec, _, found = t.kin.members.Min()
+		id, d, _ = t.kin.members.Min()
 	}
-	return found
+	t.spec = id
+	return d != nil
 }
 
 // queueUp lists those who may take from an offer of a role. Unless all is set, those with a placement strategy are left out.
 func (q *launchQueue) queueUp(role string, all bool) takers {
 	t := q.line[:0]
-	q.kins.Ascend(role+"\x00", func(key string, k *kin) bool {
-		if !strings.HasPrefix(key, role+"\x00") {
+	q.kins.Ascend(role+"\x00", func(_ string, k *kin) bool {
+		if k.role != role {
 			return false
 		}
 		if x := (taker{spec: q.turn, kin: k}); (all || !k.chooses) && x.next() {
@@ -211,28 +244,30 @@ func (m *Machine) serve(s *sale, all bool) {
 		if stays {
 			heap.Fix(&line, 0)
 		} else {
-			heap.Pop(&line)
+			line.drop()
 		}
 	}
 }
 
 // serveKin lets the next of the kin take from an offer; false when none of them wants more of it.
 func (m *Machine) serveKin(t *taker, s *sale) bool {
-	if no, known := s.refused[t.kin.class]; known {
-		m.refuse(t.kin, s, no)
+	k := t.kin
+	if no := s.refusedBy(k); no != nil {
+		m.refuse(k, s, no)
 		return false
 	}
-	d, ok := t.kin.members.Get(t.spec)
+	d, ok := k.members.Get(t.spec)
 	switch {
 	case ok && m.tryLaunch(d, s, false):
 		m.queue.turn = t.spec
 		t.idle = 0
 	case !ok:
 	default:
-		if _, known := s.refused[t.kin.class]; known {
-			return true // the next round counts it
+		if no := s.refusedBy(k); no != nil {
+			m.refuse(k, s, no)
+			return false
 		}
-		if t.idle++; t.idle >= t.kin.members.Len() {
+		if t.idle++; t.idle >= k.members.Len() {
 			return false
 		}
 	}

@@ -84,8 +84,33 @@ type sale struct {
 	closed   bool     // it frees reservations and is used for nothing else
 	reserved []string // reservations of ours in it
 	left     []offers.Resource
-	refused  map[string]refusal // classes of specs that it does not fit
+	refused  map[*kin]*refusal // those with a placement strategy that it does not fit
 	ops      []offers.Operation
+}
+
+// refusedBy is why the offer fits none of the kin, nil while that is not known: what is left of it only shrinks.
+func (s *sale) refusedBy(k *kin) *refusal {
+	switch {
+	case k == nil:
+		return nil
+	case k.noSale == s.number:
+		return k.no
+	}
+	return s.refused[k]
+}
+
+// refuse notes that the offer fits none of the kin. Those with a strategy come back to offers that they have left.
+func (s *sale) refuse(k *kin, no *refusal) {
+	if k == nil {
+		return
+	}
+	k.no, k.noSale = no, s.number
+	if k.chooses {
+		if s.refused == nil {
+			s.refused = make(map[*kin]*refusal)
+		}
+		s.refused[k] = no
+	}
 }
 
 // open serves those whose reservations an offer holds, before all others (D-40).
@@ -125,7 +150,7 @@ func (m *Machine) matchReserved(s *sale) {
 		if n, ok := m.need(d, i); ok {
 			if _, wait := m.delayed(core.RefOf(n.Spec)); !wait {
 				if no, _ := m.bid(d, i, n, s); no != nil {
-					m.unused(d, s, *no)
+					m.unused(d, s, no)
 				}
 			}
 		}
@@ -137,12 +162,19 @@ var noReservation = refusalOf([]offers.Reason{offers.NoCorrespondingReservationF
 // tryLaunch matches a waiting instance of a spec against what is left of an offer, of several versions one of each until
 // one fits (behaviour.md 5.2.3). A no is counted where count says so.
 func (m *Machine) tryLaunch(d *demand, s *sale, count bool) bool {
+	if d.kin != nil && d.settled && d.first != nil && d.kin.role == s.offer.Role && d.first.Reservation == nil {
+		no, fits := m.bid(d, d.first, d.firstNeed, s)
+		if count && no != nil {
+			m.unused(d, s, no)
+		}
+		return fits
+	}
 	var why *refusal
 	for tried := []core.Timestamp(nil); ; {
 		i, need, parked := m.candidate(d, s.offer.Role, s, tried)
 		if i == nil {
 			if why == nil && parked {
-				why = &noReservation
+				why = noReservation
 			}
 			break
 		}
@@ -159,17 +191,17 @@ func (m *Machine) tryLaunch(d *demand, s *sale, count bool) bool {
 		tried = append(tried, i.Version)
 	}
 	if count && why != nil {
-		m.unused(d, s, *why)
+		m.unused(d, s, why)
 	}
 	return false
 }
 
-// bid matches one instance and notes what came of it; no is nil when it rather waits for another agent. A no to one spec
-// of a class is a no to all of it, as what is left of an offer only shrinks.
+// bid matches one instance and notes what came of it; no is nil when it rather waits for another agent. A no to one of
+// a kin is a no to all of it.
 func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) (no *refusal, fits bool) {
-	class := need.Compiled.Class()
-	if known, ok := s.refused[class]; ok && class != "" {
-		return &known, false
+	k := d.kinOf(need, s.offer.Role)
+	if known := s.refusedBy(k); known != nil {
+		return known, false
 	}
 	if m.avoids(i, core.RefOf(need.Spec), s.offer.Agent.ID) {
 		return nil, false
@@ -182,13 +214,8 @@ func (m *Machine) bid(d *demand, i *core.Instance, need *offers.Need, s *sale) (
 	}
 	if len(res.Operations) == 0 {
 		why := refusalOf(res.Reasons)
-		if class != "" {
-			if s.refused == nil {
-				s.refused = make(map[string]refusal)
-			}
-			s.refused[class] = why
-		}
-		return &why, false
+		s.refuse(k, why)
+		return why, false
 	}
 	m.spoil(d)
 	d.stats.Processed++

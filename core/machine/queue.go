@@ -39,8 +39,10 @@ type demand struct {
 	version      core.Timestamp // of a waiting instance
 	settled      bool           // kin tells what it asks for next
 	kin          *kin           // nil: none, or it is a loner
-	strategy     string         // offers.Strategy of its present definition
-	seen         uint64         // with a strategy: no sale up to this one fits
+	first        *core.Instance // while settled and with kin: the one that is launched next
+	firstNeed    *offers.Need
+	strategy     string // offers.Strategy of its present definition
+	seen         uint64 // with a strategy: no sale up to this one fits
 	blockedUntil core.Timestamp
 	needs        map[core.Timestamp]*offers.Need   // by spec version; Instance is set per attempt
 	counts       map[core.Timestamp]*offers.Counts // placed instances per version, for specs with constraints

@@ -18,13 +18,13 @@ const (
 )
 
 // unused counts an offer that did not fit, under its first reason (behaviour.md 4.5).
-func (m *Machine) unused(d *demand, s *sale, no refusal) {
+func (m *Machine) unused(d *demand, s *sale, no *refusal) {
 	m.spoil(d)
 	tallyOffer(&d.stats.OfferTally, m.now, no)
 	remember(d.stats.LastOffers, state.LastOffer{Offer: s.offer, Reasons: no.raw, At: m.now}, s.offer.Agent.ID)
 }
 
-func tallyOffer(t *state.OfferTally, now core.Timestamp, no refusal) {
+func tallyOffer(t *state.OfferTally, now core.Timestamp, no *refusal) {
 	t.Processed++
 	t.Unused++
 	t.LastUnused = now
@@ -43,22 +43,31 @@ func (m *Machine) spoil(d *demand) {
 	d.dirty, m.queue.dirty = true, true
 }
 
-// refusal is why an offer did not fit, also in the form that is remembered; one is shared by all specs of a class.
-type refusal struct {
-	why []offers.Reason
-	raw []uint8
-}
+// refusal is why an offer did not fit, all reasons in funnel order. It is shared and must not be changed.
+type refusal struct{ raw []uint8 }
+
+// refusals holds the refusal of every set of reasons, so that saying no costs no memory.
+var refusals = func() (all [1 << offers.ReasonCount]refusal) {
+	for set := range all {
+		for r := range offers.ReasonCount {
+			if set&(1<<r) != 0 {
+				all[set].raw = append(all[set].raw, uint8(r))
+			}
+		}
+	}
+	return all
+}()
 
 // refusalOf keeps reasons; without any the constraints are to blame (D-11).
-func refusalOf(why []offers.Reason) refusal {
-	if len(why) == 0 {
-		why = []offers.Reason{offers.UnfulfilledConstraint}
+func refusalOf(why []offers.Reason) *refusal {
+	set := 0
+	for _, r := range why {
+		set |= 1 << r
 	}
-	raw := make([]uint8, len(why))
-	for k, v := range why {
-		raw[k] = uint8(v)
+	if set == 0 {
+		set = 1 << offers.UnfulfilledConstraint
 	}
-	return refusal{why, raw}
+	return &refusals[set]
 }
 
 // publish is a copy of the statistics for readers.

@@ -17,6 +17,14 @@ func (m *Machine) statusUpdate(u offers.StatusUpdate) {
 	if len(u.UUID) > 0 {
 		defer m.call(offers.Acknowledge{TaskID: u.TaskID, AgentID: u.AgentID, UUID: u.UUID})
 	}
+	if id, ok := u.TaskID.Instance(); ok { // the common case, which takes no memory
+		if i, known := m.st.Instance(id); known {
+			if k := slices.IndexFunc(i.Tasks, func(t core.Task) bool { return t.ID == u.TaskID }); k >= 0 {
+				m.taskUpdate(i, k, u, conditionOf(u))
+				return
+			}
+		}
+	}
 	name, err := core.ParseTaskID(u.TaskID)
 	if err != nil { // D-17
 		if !m.strange[u.TaskID] && len(m.strange) < maxStrange {
@@ -104,10 +112,10 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	if !changes(old, u, cond) || overtaken(old, u, cond) {
 		return
 	}
-	c := i.Clone()
+	c, status := i.CloneWithStatus()
 	t := &c.Tasks[k]
 	t.Condition = cond
-	t.Status = m.keep(old.Status, u, cond)
+	t.Status = m.keep(status, old.Status, u, cond)
 	if len(u.IPs) > 0 {
 		t.IPs = u.IPs
 	}
@@ -145,9 +153,9 @@ func sameCheck(a, b core.CheckResult) bool {
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // keep is what is stored of a status. A health flag or check result that the update does not repeat stays, also while
-// the agent is out of reach.
-func (m *Machine) keep(old *core.TaskStatus, u offers.StatusUpdate, cond core.Condition) *core.TaskStatus {
-	s := &core.TaskStatus{State: u.State, Reason: u.Reason, Message: u.Message, At: u.Timestamp, Healthy: u.Healthy, Check: u.Check}
+// the agent is out of reach. It is written to s.
+func (m *Machine) keep(s, old *core.TaskStatus, u offers.StatusUpdate, cond core.Condition) *core.TaskStatus {
+	*s = core.TaskStatus{State: u.State, Reason: u.Reason, Message: u.Message, At: u.Timestamp, Healthy: u.Healthy, Check: u.Check}
 	if old != nil && (cond == core.Running || cond == core.Unreachable) {
 		if s.Healthy == core.HealthUnknown {
 			s.Healthy = old.Healthy
@@ -303,8 +311,11 @@ func (m *Machine) statusNotices(old, c *core.Instance, k int, u offers.StatusUpd
 	}
 }
 
-// ports are the host ports without the empty slots, never nil.
+// ports are the host ports without the empty slots, never nil; not to be changed.
 func ports(slots []int) []int {
+	if slots != nil && !slices.Contains(slots, 0) {
+		return slots
+	}
 	out := make([]int, 0, len(slots))
 	for _, p := range slots {
 		if p != 0 {
