@@ -318,13 +318,7 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 	}
 	s.cursor = max(s.cursor, h.first)
 	size := uint64(len(h.ring))
-	waiting := 0
-	for at := max(mark, s.cursor); mark > 0 && at < h.next && waiting <= backlog; at++ {
-		if ev := &h.ring[at%size]; want(ev.kind) && ev.about.shownTo(s.who, s) {
-			waiting++
-		}
-	}
-	if waiting > backlog {
+	if mark > 0 && h.waiting(s, want, mark, backlog) > backlog {
 		return buf, "overflow: reader is too slow"
 	}
 	for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
@@ -336,6 +330,37 @@ func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, b
 		s.signal()
 	}
 	return buf, ""
+}
+
+// waiting counts the wanted events that were published since mark, to one beyond backlog.
+func (h *hub) waiting(s *stream, want func(string) bool, mark uint64, backlog int) (n int) {
+	for at := max(mark, s.cursor); at < h.next && n <= backlog; at++ {
+		if ev := &h.ring[at%uint64(len(h.ring))]; want(ev.kind) && ev.about.shownTo(s.who, s) {
+			n++
+		}
+	}
+	return n
+}
+
+// The breath that a stream takes after a write that had all there was, when there are so many streams that each batch
+// would cost more in wake-ups and writes than in bytes: what is published meanwhile goes out together. The first event
+// after a silence never waits.
+const (
+	breathPerStream = 50 * time.Microsecond // a write and what it wakes cost about a tenth of this
+	leastBreath     = time.Millisecond      // up to 20 streams take none
+	mostBreath      = 100 * time.Millisecond
+)
+
+// breath is how long a stream waits after a write whose end was at mark. One that lags too far behind by then takes
+// none: it is to be cut.
+func (h *hub) breath(s *stream, want func(string) bool, mark uint64, backlog int) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d := min(time.Duration(len(h.streams))*breathPerStream, mostBreath)
+	if d < leastBreath || s.cut != "" || h.waiting(s, want, mark, backlog) > backlog {
+		return 0
+	}
+	return d
 }
 
 // maxWrite is about how many bytes one write to a stream carries, and so what a stream that takes nothing holds (F27).
@@ -429,6 +454,17 @@ func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want fun
 				return
 			}
 			idle.Reset(s.keepAlive)
+			if len(buf) >= maxWrite { // there is more
+				continue
+			}
+			if d := s.hub.breath(st, want, mark, s.cfg.EventBacklog); d > 0 {
+				mark = 0
+				select {
+				case <-time.After(d):
+				case <-ctx.Done():
+					return
+				}
+			}
 			continue
 		}
 		mark = 0

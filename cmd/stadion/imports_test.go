@@ -41,6 +41,7 @@ var onlyIn = map[string][]string{
 	"go.etcd.io/etcd/client/v3":              {"core/store", "core/store/etcdtest", "leader", "cmd/stadion"},
 	"go.etcd.io/etcd/server/v3/embed":        {"cmd/stadion", "core/store/etcdtest"},
 	"github.com/mesos/mesos-go":              {"offers/mesos", "offers/minimesos", "offers/minimesos/agent"},
+	"google.golang.org/grpc":                 {"leader"}, // settings of the etcd client's connection
 	"go.uber.org/zap":                        {"cmd/stadion", "core/loop", "core/store", "core/probe", "leader", "marathonapi", "marathonapi/access", "offers/mesos", "offers/minimesos", "core/store/etcdtest"},
 }
 

@@ -25,18 +25,24 @@ type sizes struct {
 	kept      []int // instances of G7; the last one also of P10, P23, P24, P27, P28
 	grouped   int   // apps of P13
 	losing    int   // P29
+	deploying int   // P17
+	listening []int // streams of G10; the last one also of P19
+	versions  []int // G8
+	pieces    int   // of each kind of read or write per point of P17, G4, G8 and G9
 }
 
 func small() sizes {
 	return sizes{rounds: 3, instances: 20_000, agents: 5000, growth: []int{1000, 4000, 16_000}, apps: []int{10, 100, 1000}, many: 1000,
 		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 60, seconds: 5,
-		kept: []int{1000, 10_000, 50_000}, grouped: 2000, losing: 10_000}
+		kept: []int{1000, 10_000, 50_000}, grouped: 2000, losing: 10_000,
+		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 40}
 }
 
 func full() sizes {
 	return sizes{rounds: 7, instances: 100_000, agents: 5000, growth: []int{1000, 10_000, 100_000}, apps: []int{10, 100, 1000, 10_000}, many: 10_000,
 		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 200, seconds: 20,
-		kept: []int{1000, 10_000, 100_000, 1_000_000}, grouped: 10_000, losing: 10_000}
+		kept: []int{1000, 10_000, 100_000, 1_000_000}, grouped: 10_000, losing: 10_000,
+		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 120}
 }
 
 // bench is a run.
@@ -121,5 +127,11 @@ func (b *bench) parts() []part {
 		{[]string{"P10", "P23", "P24", "P27", "P28", "G7"}, b.held},
 		{[]string{"P13"}, b.largest},
 		{[]string{"P29"}, b.lost},
+		{[]string{"P17"}, b.deploymentsAndQueue},
+		{[]string{"P19", "G10"}, b.streams},
+		{[]string{"P20"}, b.deploymentEvents},
+		{[]string{"G4"}, b.growthOfList},
+		{[]string{"G8"}, b.growthOfVersions},
+		{[]string{"G9"}, b.growthOfGroups},
 	}
 }
