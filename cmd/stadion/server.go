@@ -153,6 +153,7 @@ func (r *reign) run(ctx context.Context) error {
 	leading, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- r.loop.Run(leading) }()
+	<-r.loop.Begun()
 	st := r.loop.Snapshot()
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	r.front.lead(r)

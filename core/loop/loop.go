@@ -100,6 +100,7 @@ type Loop struct {
 	cfg      Config
 	commands chan command
 	events   chan machine.Event
+	begun    chan struct{}
 	ended    chan struct{}
 	waiters  waiters
 	snapshot atomic.Pointer[state.Snapshot]
@@ -146,7 +147,7 @@ func New(cfg Config) *Loop {
 	}
 	l := &Loop{cfg: cfg, seq: cfg.Seq, batch: &machine.Batch{},
 		commands: make(chan command, MaxCommands), events: make(chan machine.Event, MaxEvents),
-		ended: make(chan struct{}), updated: make(chan struct{}),
+		begun: make(chan struct{}), ended: make(chan struct{}), updated: make(chan struct{}),
 		commits: make(chan *closed, 1), done: make(chan error, 1)}
 	l.waiters.init()
 	l.snapshot.Store(cfg.Machine.State().Snapshot(cfg.Seq, cfg.Term, cfg.Clock.Now()))
@@ -155,6 +156,9 @@ func New(cfg Config) *Loop {
 
 // Snapshot is the state as of the last durable batch.
 func (l *Loop) Snapshot() *state.Snapshot { return l.snapshot.Load() }
+
+// Begun is closed when the machine has taken up what was loaded, which takes its time; then commands need not wait for it.
+func (l *Loop) Begun() <-chan struct{} { return l.begun }
 
 // Depth is how many commands and events wait to be looked at.
 func (l *Loop) Depth() (commands, events int) { return len(l.commands), len(l.events) }

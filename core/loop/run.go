@@ -32,9 +32,13 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	l.woke = time.Now()
 	l.step(machine.Begin{Seed: l.cfg.Seed})
+	l.closeBatch()
+	close(l.begun)
 	for {
 		now := time.Now()
 		l.beat.Store(&now)
+		l.turns.note(now.Sub(l.woke), now)
+		l.woke = now
 		if ctx.Err() != nil {
 			return l.flush(ctx, stop)
 		}

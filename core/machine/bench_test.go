@@ -2,7 +2,9 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"stadion/core"
 	"stadion/core/state"
@@ -78,4 +80,67 @@ func BenchmarkLaunch(b *testing.B) {
 		fill(b, 10_000)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/10_000, "µs/instance")
+}
+
+// BenchmarkTakeOver is what a new leader of 100,000 running tasks does: begin, ask the master for all tasks, take in the
+// answers (P28). The longest turn of the loop, a batch of at most so many events, is what everybody else waits for.
+func BenchmarkTakeOver(b *testing.B) {
+	const tasks, batch = 100_000, 4096
+	m, refs := fill(b, tasks)
+	now := core.Timestamp(1_700_001_000_000)
+	turn := func(m *Machine, evs ...Event) (*Batch, time.Duration) {
+		out, began := &Batch{}, time.Now()
+		for _, ev := range evs {
+			m.Step(now, ev, out)
+		}
+		m.Settle(now, out)
+		return out, time.Since(began)
+	}
+	answer := func(r offers.TaskRef) Event {
+		return Mesos{offers.StatusUpdate{TaskID: r.TaskID, AgentID: r.AgentID, State: "TASK_RUNNING", Reason: "RECONCILIATION", Timestamp: now}}
+	}
+	for _, r := range refs {
+		m.Step(now, answer(r), &Batch{})
+	}
+	rows := m.st.View.Durable()
+	longest := map[string]time.Duration{}
+	for b.Loop() {
+		st := state.New()
+		for _, w := range rows {
+			if err := st.Load(w); err != nil {
+				b.Fatal(err)
+			}
+		}
+		st.Finish()
+		now += 60_000
+		m := New(m.cfg, st)
+		_, longest["begin-ms"] = turn(m, Begin{Seed: 1})
+		asked := 0
+		for evs := []Event{Mesos{offers.Subscribed{FrameworkID: "fw"}}}; len(evs) > 0 || m.Pending(); evs = nil {
+			out, took := turn(m, evs...)
+			longest["ask-ms"] = max(longest["ask-ms"], took)
+			for _, c := range out.Calls {
+				if r, ok := c.(offers.Reconcile); ok {
+					asked += len(r.Tasks)
+				}
+			}
+		}
+		if asked != tasks {
+			b.Fatalf("asked for %d tasks", asked)
+		}
+		for part := range slices.Chunk(refs, batch) {
+			evs := make([]Event, len(part))
+			for i, r := range part {
+				evs[i] = answer(r)
+			}
+			_, took := turn(m, evs...)
+			longest["answers-ms"] = max(longest["answers-ms"], took)
+		}
+		if m.recon.open.Len() > 0 {
+			b.Fatalf("%d tasks are not answered", m.recon.open.Len())
+		}
+	}
+	for name, d := range longest {
+		b.ReportMetric(float64(d.Microseconds())/1000, name)
+	}
 }

@@ -46,7 +46,7 @@ func (m *Machine) fire(t timer) {
 			m.recon.begin(m)
 		}
 	case timerRetry:
-		m.recon.request = true
+		m.recon.ask()
 	case timerScale:
 		m.scaleAll()
 	case timerOverdue:

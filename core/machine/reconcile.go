@@ -11,15 +11,20 @@ const (
 	reconcileChunk   = 1000   // tasks per RECONCILE call (behaviour.md 12.2, D-23)
 	reconcileFirstMs = 5000   // first repetition for unanswered tasks
 	reconcileMaxMs   = 300000 // longest time between repetitions
+	reconcileStep    = 10000  // instances looked at, or tasks asked for, in one batch: nobody waits for a million of them (P28)
 )
 
-// reconciliation asks the master for the state of every task until each is known (D-23, behaviour.md 7.12).
+// reconciliation asks the master for the state of every task until each is known (D-23, behaviour.md 7.12). It goes from
+// batch to batch: all instances are looked at for open tasks, then all open tasks are asked for, then the unknown ones.
 type reconciliation struct {
-	open    btree.Map[core.TaskID, string] // unanswered: agent id
-	waitMs  int64
-	due     bool
-	heard   bool // the master answered in this term: what we do not know can be judged
-	request bool // send the open ones now
+	open     btree.Map[core.TaskID, string] // unanswered: agent id
+	waitMs   int64
+	heard    bool // the master answered in this term: what we do not know can be judged
+	looking  bool // for open tasks, from instance on
+	instance core.InstanceID
+	asking   bool // for open tasks, from task on
+	task     core.TaskID
+	due      bool // ask for what we do not know, after that
 }
 
 // answered notes that a task's state is known.
@@ -46,7 +51,56 @@ func (m *Machine) hear() {
 // reservation: the answer tells when its agent is gone for good (D-48).
 func (r *reconciliation) begin(m *Machine) {
 	r.open.Clear()
-	for i := range m.st.Instances() {
+	r.looking, r.instance, r.asking, r.due, r.waitMs = true, "", false, true, reconcileFirstMs
+	m.timers.set(timerReconcile, "", m.now.Add(ms(m.cfg.ReconcileIntervalMs)))
+}
+
+// ask sends the open tasks from the first one on.
+func (r *reconciliation) ask() {
+	if !r.looking {
+		r.asking, r.task = true, ""
+	}
+}
+
+// settleReconciliation goes on with what is to be asked for.
+func (m *Machine) settleReconciliation() {
+	r := &m.recon
+	if !m.market.connected {
+		return
+	}
+	if r.looking && r.look(m) {
+		r.looking = false
+		if r.ask(); r.open.Len() == 0 {
+			m.hear()
+		}
+	}
+	if !r.asking {
+		m.full = m.full || r.looking
+		return
+	}
+	if r.asking = !r.send(m); r.asking {
+		m.full = true
+		return
+	}
+	if r.due {
+		m.call(offers.Reconcile{})
+		r.due = false
+	}
+	if r.open.Len() > 0 {
+		m.timers.set(timerRetry, "", m.now.Add(ms(r.waitMs)))
+		r.waitMs = min(2*r.waitMs, reconcileMaxMs)
+	}
+}
+
+// look finds open tasks; true: all of them are found.
+func (r *reconciliation) look(m *Machine) bool {
+	seen := 0
+	for i := range m.st.InstancesFrom(r.instance) {
+		if seen == reconcileStep {
+			r.instance = i.ID
+			return false
+		}
+		seen++
 		if i.Agent == nil || !i.Launched() && i.Reservation == nil {
 			continue
 		}
@@ -56,40 +110,28 @@ func (r *reconciliation) begin(m *Machine) {
 			}
 		}
 	}
-	if r.open.Len() == 0 {
-		m.hear()
-	}
-	r.due, r.request, r.waitMs = true, true, reconcileFirstMs
-	m.timers.set(timerReconcile, "", m.now.Add(ms(m.cfg.ReconcileIntervalMs)))
+	return true
 }
 
-// settleReconciliation sends what is due.
-func (m *Machine) settleReconciliation() {
-	r := &m.recon
-	if !m.market.connected || !r.request {
-		return
-	}
-	r.request = false
+// send asks for open tasks; true: all of them are asked for.
+func (r *reconciliation) send(m *Machine) (all bool) {
 	var chunk []offers.TaskRef
-	send := func() {
-		if len(chunk) > 0 {
+	sent := 0
+	all = true
+	r.open.Ascend(r.task, func(t core.TaskID, agent string) bool {
+		if sent == reconcileStep {
+			r.task, all = t, false
+			return false
+		}
+		sent++
+		if chunk = append(chunk, offers.TaskRef{TaskID: t, AgentID: agent}); len(chunk) == reconcileChunk {
 			m.call(offers.Reconcile{Tasks: chunk})
 			chunk = nil
 		}
-	}
-	r.open.Scan(func(t core.TaskID, agent string) bool {
-		if chunk = append(chunk, offers.TaskRef{TaskID: t, AgentID: agent}); len(chunk) == reconcileChunk {
-			send()
-		}
 		return true
 	})
-	send()
-	if r.due {
-		m.call(offers.Reconcile{})
-		r.due = false
+	if len(chunk) > 0 {
+		m.call(offers.Reconcile{Tasks: chunk})
 	}
-	if r.open.Len() > 0 {
-		m.timers.set(timerRetry, "", m.now.Add(ms(r.waitMs)))
-		r.waitMs = min(2*r.waitMs, reconcileMaxMs)
-	}
+	return all
 }

@@ -198,6 +198,13 @@ func (v *View) InstancesOf(spec core.PathID) iter.Seq[*core.Instance] {
 // Instances iterates over all instances, in order of their ids.
 func (v *View) Instances() iter.Seq[*core.Instance] { return values(&v.instances, "") }
 
+// InstancesFrom iterates over the instances from an id on, in order of their ids.
+func (v *View) InstancesFrom(id core.InstanceID) iter.Seq[*core.Instance] {
+	return func(yield func(*core.Instance) bool) {
+		v.instances.Ascend(id, func(_ core.InstanceID, i *core.Instance) bool { return yield(i) })
+	}
+}
+
 // InstanceTotal is the number of instances.
 func (v *View) InstanceTotal() int { return v.instances.Len() }
 

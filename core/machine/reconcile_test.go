@@ -1,0 +1,79 @@
+package machine
+
+import (
+	"testing"
+
+	"stadion/core"
+	"stadion/offers"
+)
+
+// P28, D-23: a reconciliation of many tasks goes on from batch to batch, so that what comes meanwhile is decided in
+// between; each task is asked for once, those that nobody knows of in the end; a new connection begins anew.
+func TestReconciliationInSteps(t *testing.T) {
+	const tasks = 2*reconcileStep + 500
+	m, refs := fill(t, tasks)
+	now := core.Timestamp(1_700_001_000_000)
+	asked, all := map[core.TaskID]int{}, false
+	settle := func(evs ...Event) *Batch {
+		b := &Batch{}
+		for _, ev := range evs {
+			m.Step(now, ev, b)
+		}
+		m.Settle(now, b)
+		n := 0
+		for _, c := range b.Calls {
+			if r, ok := c.(offers.Reconcile); ok {
+				if all = len(r.Tasks) == 0; len(r.Tasks) > reconcileChunk {
+					t.Errorf("%d tasks in one call", len(r.Tasks))
+				}
+				for _, ref := range r.Tasks {
+					asked[ref.TaskID]++
+					n++
+				}
+			}
+		}
+		if n > reconcileStep {
+			t.Errorf("%d tasks in one batch", n)
+		}
+		return b
+	}
+	settle(Mesos{offers.Subscribed{FrameworkID: "fw"}})
+	for len(asked) == 0 && m.Pending() {
+		settle()
+	}
+	if len(asked) == 0 || len(asked) == tasks {
+		t.Fatalf("%d tasks were asked for in the first step", len(asked))
+	}
+	settle(Mesos{offers.Disconnected{}})
+	if m.Pending() {
+		t.Error("there is more to do without a connection")
+	}
+	clear(asked)
+	b := settle(Mesos{offers.Subscribed{FrameworkID: "fw"}}, Request{ID: 9, Command: ResetDelay{Spec: "/web"}})
+	if len(b.Replies) != 1 || len(asked) > 0 || !m.Pending() {
+		t.Errorf("a command beside it: %d replies, %d tasks asked for, more to do: %v", len(b.Replies), len(asked), m.Pending())
+	}
+	steps := 1
+	for ; m.Pending(); steps++ {
+		settle()
+	}
+	if !all || len(asked) != tasks || steps < 5 {
+		t.Errorf("%d of %d tasks were asked for in %d steps, then those unknown: %v", len(asked), tasks, steps, all)
+	}
+	for id, n := range asked {
+		if n != 1 {
+			t.Fatalf("%s was asked for %d times", id, n)
+		}
+	}
+	for _, r := range refs[:tasks-1] {
+		settle(Mesos{offers.StatusUpdate{TaskID: r.TaskID, AgentID: r.AgentID, State: "TASK_RUNNING", Reason: "RECONCILIATION", Timestamp: now}})
+	}
+	clear(asked)
+	now += reconcileFirstMs
+	for settle(Tick{}); m.Pending(); {
+		settle()
+	}
+	if len(asked) != 1 || asked[refs[tasks-1].TaskID] != 1 {
+		t.Errorf("%d tasks were asked for again, of one that is open", len(asked))
+	}
+}
