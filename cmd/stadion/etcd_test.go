@@ -28,17 +28,21 @@ func secureEtcd(t *testing.T, a *authority, cert string) string {
 	return "https://" + s.Endpoint
 }
 
-// The whole etcd is compacted by default, and not where it is shared.
-func TestCompactionIsAnOption(t *testing.T) { // F11, D-22
-	for args, want := range map[string]bool{"--etcd_compaction": true, "--disable_etcd_compaction": false} {
-		ticks, stop := compactions(serverFlags(t, args).on("etcd_compaction"), time.Millisecond)
-		if (ticks != nil) != want || !serverFlags(t).on("etcd_compaction") {
-			t.Errorf("%s: compacts %v", args, ticks != nil)
+// The whole etcd is compacted by default, every minute and earlier after much was written, and not where it is shared.
+func TestCompactionIsAnOption(t *testing.T) { // F11, P14, D-22
+	on, off := serverFlags(t), serverFlags(t, "--disable_etcd_compaction")
+	for _, c := range []struct {
+		f     *flagSet
+		age   time.Duration
+		grown bool
+		want  bool
+	}{
+		{on, compactEvery, false, true}, {on, compactEvery - 1, false, false}, {on, compactGap, true, true}, {on, compactGap - 1, true, false},
+		{off, compactEvery, false, false}, {off, compactEvery, true, false}, {serverFlags(t, "--etcd_compaction"), compactEvery, false, true},
+	} {
+		if got := compactionDue(c.f, c.age, compactEvery, c.grown); got != c.want {
+			t.Errorf("after %v, much written %v, wanted %v: due %v", c.age, c.grown, c.f.on("etcd_compaction"), got)
 		}
-		if ticks != nil {
-			<-ticks
-		}
-		stop()
 	}
 }
 

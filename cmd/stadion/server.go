@@ -29,6 +29,7 @@ import (
 
 const (
 	compactEvery = time.Minute            // and what is younger than that stays; terms that last minutes must get to it, or etcd grows
+	compactGap   = 5 * time.Second        // at least between two compactions, however much is written: readers of old revisions need some time
 	loadPause    = 500 * time.Millisecond // between two attempts to load the state
 	lastSubmits  = time.Second            // for changes under way when leadership is handed over
 )
@@ -142,6 +143,8 @@ type reign struct {
 	fatal    chan error
 	abdicate chan struct{}
 	outage   int // pulses for which the store has taken no writes
+
+	compacted time.Time // when etcd was compacted last
 }
 
 // run leads until ctx ends, the lease is lost or Mesos refuses this framework for good.
@@ -161,9 +164,8 @@ func (r *reign) run(ctx context.Context) error {
 	if r.o.flags.on("etcd_compaction") {
 		_ = r.store.Compact(ctx) // only remembers where the term began: the first compaction goes up to there
 	}
-	compaction, stopCompaction := compactions(r.o.flags.on("etcd_compaction"), r.o.death.compactEvery())
+	r.compacted = time.Now()
 	pulse := time.NewTicker(time.Second)
-	defer stopCompaction()
 	defer pulse.Stop()
 	for {
 		var err error
@@ -171,6 +173,7 @@ func (r *reign) run(ctx context.Context) error {
 		select {
 		case <-pulse.C:
 			r.watchStore()
+			r.compact(ctx)
 			if still := time.Since(r.loop.Beat()); still < r.o.ttl {
 				continue
 			}
@@ -180,13 +183,6 @@ func (r *reign) run(ctx context.Context) error {
 			// SIGTERM its JVM ends with 143, which no supervisor takes for a success either.
 		case <-r.abdicate:
 			err = exitWith(exitAbdicated, "leadership ended: abdicated on request")
-		case <-compaction:
-			began := time.Now()
-			if err := r.store.Compact(ctx); err != nil {
-				r.log.Warn("compact etcd", zap.Error(err))
-			}
-			r.front.metrics.Time("persistence.gc.compaction.duration.timer.seconds", time.Since(began))
-			continue
 		case <-r.term.Lost():
 			lost = true
 			err = exitWith(exitLeadershipLost, "leadership lost: the lease in etcd has ended")
@@ -212,13 +208,22 @@ func (r *reign) watchStore() {
 	}
 }
 
-// compactions tell when to compact etcd: never where that is left to others.
-func compactions(wanted bool, every time.Duration) (<-chan time.Time, func()) {
-	if !wanted {
-		return nil, func() {}
+// compact makes etcd forget what is old, if it is time to, and never where that is left to others.
+func (r *reign) compact(ctx context.Context) {
+	began := time.Now()
+	if !compactionDue(r.o.flags, began.Sub(r.compacted), r.o.death.compactEvery(), r.store.Grown()) || r.loop.Away() != nil {
+		return
 	}
-	t := time.NewTicker(every)
-	return t.C, t.Stop
+	if err := r.store.Compact(ctx); err != nil {
+		r.log.Warn("compact etcd", zap.Error(err))
+	}
+	r.compacted = time.Now()
+	r.front.metrics.Time("persistence.gc.compaction.duration.timer.seconds", r.compacted.Sub(began))
+}
+
+// compactionDue: regularly, and earlier after much was written, so that a storm cannot fill etcd (F11, P14).
+func compactionDue(f *flagSet, age, every time.Duration, grown bool) bool {
+	return f.on("etcd_compaction") && (age >= every || grown && age >= compactGap)
 }
 
 // end hands over in order (F6): take no more changes, let those under way become durable, send what rests on them,

@@ -324,6 +324,26 @@ func TestCompactionLeavesAnInterval(t *testing.T) {
 	}
 }
 
+// P14, F11: much written makes a compaction due; it begins anew with each.
+func TestGrown(t *testing.T) {
+	s := NewMemory().Open(Options{})
+	st := load(t, s)
+	for seq := uint64(1); seq <= 2; seq++ {
+		s.written.Add(CompactBytes - 1)
+		if s.Grown() {
+			t.Errorf("batch %d: much was written already", seq)
+		}
+		st.PutFailure(&core.TaskFailure{AppID: "/a", Message: fmt.Sprint(seq)})
+		commit(t, s, seq, st)
+		if !s.Grown() {
+			t.Errorf("batch %d: nothing was written", seq)
+		}
+		if err := s.Compact(etcdtest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // at is the stored value of a key.
 func at(m *Memory, key string) string {
 	v, _ := m.data.Get("/marathon/v1/" + key)

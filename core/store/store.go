@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stadion/core"
@@ -35,7 +36,7 @@ const (
 	requestSlack     = 128 << 10             // for what a request carries besides its operations
 	DefaultTimeout   = 5 * time.Second       // one request
 	DefaultPageSize  = 1000                  // rows
-	CompactInterval  = 5 * time.Minute       // between two compactions
+	CompactBytes     = 8 << 20               // written since the last compaction, from which the next one is due earlier
 	minTxnOps        = 4                     // below this etcd is not usable
 	minTxnBytes      = MaxValue + opOverhead // one part must fit
 )
@@ -90,6 +91,8 @@ type Store struct {
 	quarantined []Quarantined
 	rev         int64 // of the last commit
 	compacted   int64 // revision that the next compaction goes up to
+
+	written atomic.Int64 // bytes since the last compaction
 }
 
 func newStore(db backend, fence Fence, o Options) *Store {
@@ -218,6 +221,7 @@ func (s *Store) advance(ctx context.Context, seq uint64, ops []op) (done bool, e
 // accept remembers a committed batch.
 func (s *Store) accept(seq uint64, b *encoded) {
 	s.seq, s.seqValue, s.logged = seq, seqText(seq, s.fence.Rev), nil
+	s.written.Add(int64(b.size))
 	for k, n := range b.parts {
 		s.parts[k] = n
 		if n == 0 {
@@ -240,6 +244,10 @@ func (s *Store) shrink() bool {
 	return true
 }
 
+// Grown reports that much was written since the last compaction: a storm would fill etcd before the next regular one
+// (P14, F11).
+func (s *Store) Grown() bool { return s.written.Load() >= CompactBytes }
+
 // Compact forgets the history of etcd up to where the store stood at the call before. Called every few minutes it
 // keeps the database small and leaves watchers one interval to catch up (F11). It concerns the whole etcd cluster.
 func (s *Store) Compact(ctx context.Context) error {
@@ -251,6 +259,7 @@ func (s *Store) Compact(ctx context.Context) error {
 			return fmt.Errorf("compaction up to revision %d: %w", upTo, err)
 		}
 	}
+	s.written.Store(0)
 	s.mu.Lock()
 	s.compacted = now
 	s.mu.Unlock()
