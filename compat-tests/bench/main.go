@@ -29,20 +29,27 @@ type sizes struct {
 	listening []int // streams of G10; the last one also of P19
 	versions  []int // G8
 	pieces    int   // of each kind of read or write per point of P17, G4, G8 and G9
+	persisted int   // instances of P9
+	changes   int   // status changes of P14
+	storm     int   // tasks of P32
+	waitStart int   // seconds between launch and STARTING in P32: all must be launched within
+	simple    int   // instances of P4
 }
 
 func small() sizes {
 	return sizes{rounds: 3, instances: 20_000, agents: 5000, growth: []int{1000, 4000, 16_000}, apps: []int{10, 100, 1000}, many: 1000,
 		agentsOf: []int{10, 100, 1000}, pending: []int{1, 10, 100, 1000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 60, seconds: 5,
 		kept: []int{1000, 10_000, 50_000}, grouped: 2000, losing: 10_000,
-		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 40}
+		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 40,
+		persisted: 20_000, changes: 150_000, storm: 10_000, waitStart: 10, simple: 500}
 }
 
 func full() sizes {
 	return sizes{rounds: 7, instances: 100_000, agents: 5000, growth: []int{1000, 10_000, 100_000}, apps: []int{10, 100, 1000, 10_000}, many: 10_000,
 		agentsOf: []int{10, 100, 1000, 10_000}, pending: []int{1, 10, 100, 1000, 10_000}, unplaced: 10_000, replaced: 10_000, checked: 10_000, posts: 200, seconds: 20,
 		kept: []int{1000, 10_000, 100_000, 1_000_000}, grouped: 10_000, losing: 10_000,
-		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 120}
+		deploying: 1000, listening: []int{1, 10, 100, 1000}, versions: []int{1, 10, 100, 1000}, pieces: 120,
+		persisted: 100_000, changes: 1_000_000, storm: 100_000, waitStart: 60, simple: 2000}
 }
 
 // bench is a run.
@@ -64,8 +71,10 @@ func main() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "-etcd":
 		err = runEtcd(os.Args[2])
-	case len(os.Args) == 4 && (os.Args[1] == plainForm || os.Args[1] == pipedForm):
+	case len(os.Args) == 4 && (os.Args[1] == plainForm || os.Args[1] == pipedForm || os.Args[1] == stormForm):
 		err = runNoop(os.Args[1], os.Args[2], os.Args[3])
+	case len(os.Args) == 5 && os.Args[1] == naiveForm:
+		err = runNaive(os.Args[2], os.Args[3], os.Args[4])
 	default:
 		good, err = runAll(os.Args[1:])
 	}
@@ -88,6 +97,7 @@ func runAll(only []string) (good bool, err error) {
 	}
 	if n, err := strconv.Atoi(os.Getenv("BENCH_INSTANCES")); err == nil {
 		b.instances = n
+		b.kept = []int{1000, n / 10, n}
 	}
 	if b.report, err = newReport(isFull); err != nil {
 		return false, err
@@ -133,5 +143,9 @@ func (b *bench) parts() []part {
 		{[]string{"G4"}, b.growthOfList},
 		{[]string{"G8"}, b.growthOfVersions},
 		{[]string{"G9"}, b.growthOfGroups},
+		{[]string{"P9"}, b.persisting},
+		{[]string{"P14"}, b.churn},
+		{[]string{"P32"}, b.updateStorm},
+		{[]string{"P4"}, b.againstNaive},
 	}
 }

@@ -28,6 +28,7 @@ const (
 	schedulerPath = "/api/v1/scheduler"
 	plainForm     = "-noop"
 	pipedForm     = "-noop-piped"
+	stormForm     = "-noop-storm"
 	ackSenders    = 8   // connections for acknowledgements
 	ackWindow     = 256 // acknowledgements in one write of the pipelined form
 	ackQueue      = 1 << 16
@@ -41,6 +42,7 @@ type noop struct {
 	url     string
 	host    string
 	piped   bool
+	storm   bool // ready is when all are launched, and the end is when all run
 	wanted  int
 	client  *http.Client
 	id      *mesos.FrameworkID
@@ -60,7 +62,7 @@ func runNoop(form, url, wanted string) error {
 	if err != nil {
 		return err
 	}
-	f := &noop{url: url + schedulerPath, host: strings.TrimPrefix(url, "http://"), piped: form == pipedForm, wanted: n, acks: make(chan *mesos.TaskStatus, ackQueue), failed: make(chan error, ackSenders+1), ended: make(chan struct{}),
+	f := &noop{url: url + schedulerPath, host: strings.TrimPrefix(url, "http://"), piped: form == pipedForm, storm: form == stormForm, wanted: n, acks: make(chan *mesos.TaskStatus, ackQueue), failed: make(chan error, ackSenders+1), ended: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ackSenders + 1, DisableCompression: true}}}
 	began := time.Now()
 	res, err := f.subscribe()
@@ -81,7 +83,7 @@ func runNoop(form, url, wanted string) error {
 	case err = <-f.failed:
 	case <-f.ended:
 	}
-	if err != nil {
+	if err != nil || f.storm {
 		return err
 	}
 	fmt.Printf("ready: %f\n", time.Since(began).Seconds())
@@ -184,6 +186,9 @@ func (f *noop) hear(e *scheduler.Event) error {
 			}
 			if err := f.launch(&e.Offers.Offers[i]); err != nil {
 				return err
+			}
+			if f.storm && f.started == f.wanted {
+				fmt.Println("ready: all are launched")
 			}
 		}
 	}

@@ -389,7 +389,7 @@ func (b *bench) lost() error {
 	}
 	took := time.Since(began).Seconds()
 	b.add(measure{ID: "P29", What: "tasks of agents that are gone at once → all replaced, per 10,000", Unit: "s", Must: 15, Moonshot: 5, Judged: true, Value: took * 1e4 / math.Max(float64(gone), 1),
-		Size: fmt.Sprintf("%d of %d tasks on %d agents; %d ran at the least", gone, n, last, least)+"; backoffSeconds 0"})
+		Size: fmt.Sprintf("%d of %d tasks on %d agents; %d ran at the least", gone, n, last, least) + "; backoffSeconds 0"})
 	return nil
 }
 
