@@ -174,49 +174,26 @@ func (r *request) unchanged() bool {
 	return false
 }
 
-// fragments caches encoded text by the pointer of an immutable value. Two generations keep it bounded: what was not
-// asked for since the last turn falls out.
+// fragments caches encoded text by the pointer of an immutable value.
 type fragments[T any] struct {
-	maxCount, maxBytes int
-	encode             func(*T) ([]byte, error)
-
-	mu         sync.RWMutex
-	young, old map[*T][]byte
-	bytes      int
+	*generations[*T, []byte]
+	encode func(*T) ([]byte, error)
 }
 
-func newFragments[T any](maxCount, maxBytes int, encode func(*T) ([]byte, error)) *fragments[T] {
-	return &fragments[T]{maxCount: maxCount, maxBytes: maxBytes, encode: encode, young: map[*T][]byte{}}
+func newFragments[T any](encode func(*T) ([]byte, error)) *fragments[T] {
+	return &fragments[T]{newGenerations[*T](maxFragmentBytes, oneText), encode}
 }
 
 // of is the text of a value; it is shared and must not be changed.
 func (f *fragments[T]) of(v *T) ([]byte, error) {
-	f.mu.RLock()
-	t, ok := f.young[v]
-	kept := ok
-	if !ok {
-		t, ok = f.old[v]
-	}
-	f.mu.RUnlock()
-	if kept {
+	if t, ok := f.get(v); ok {
 		return t, nil
 	}
-	if !ok {
-		var err error
-		if t, err = f.encode(v); err != nil {
-			return nil, err
-		}
+	t, err := f.encode(v)
+	if err != nil {
+		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, twice := f.young[v]; twice {
-		return t, nil
-	}
-	if len(f.young) >= f.maxCount || f.bytes+len(t) > f.maxBytes {
-		f.old, f.young, f.bytes = f.young, map[*T][]byte{}, 0
-	}
-	f.young[v] = t
-	f.bytes += len(t)
+	f.put(v, t, nil)
 	return t, nil
 }
 

@@ -2,7 +2,6 @@ package marathonapi
 
 import (
 	"bytes"
-	"sync"
 
 	"stadion/core"
 	"stadion/core/state"
@@ -45,26 +44,22 @@ type info struct {
 	text     []byte
 }
 
-// infos keeps encoded apps, so that a list of thousands of them is copied and not encoded (P15, D-39). Two generations
-// keep it bounded, as with fragments. An app with many instances is not kept: it is written piece by piece.
+// infos keeps encoded apps, so that a list of thousands of them is copied and not encoded (P15, D-39). An app with many
+// instances is not kept: it is written piece by piece.
 type infos struct {
-	maxCount, maxBytes int
-
-	mu         sync.RWMutex
-	young, old map[infoKey]info
-	bytes      int
+	*generations[infoKey, info]
 }
 
-func newInfos(maxCount, maxBytes int) *infos {
-	return &infos{maxCount: maxCount, maxBytes: maxBytes, young: map[infoKey]info{}}
+func newInfos() infos {
+	return infos{newGenerations[infoKey](maxInfoBytes, func(v info) (int, int) { return oneText(v.text) })}
 }
 
 // text appends an app in a form: from the cache if nothing of its spec has moved since, else as encode does it. It
 // reports false, with nothing appended, for an app that is not kept.
-func (c *infos) text(e *encoder, snap *state.Snapshot, k infoKey, encode func()) bool {
+func (c infos) text(e *encoder, snap *state.Snapshot, k infoKey, encode func()) bool {
 	revision := snap.Touched(k.app.ID)
-	if text, ok := c.get(k, snap.Term, revision); ok {
-		e.b = append(e.b, text...)
+	if v, ok := c.get(k); ok && v.term == snap.Term && v.revision == revision {
+		e.b = append(e.b, v.text...)
 		return true
 	}
 	if revision == 0 || k.form&formStats != 0 || snap.Counts(k.app.ID).Instances > maxInfoInstances {
@@ -75,39 +70,8 @@ func (c *infos) text(e *encoder, snap *state.Snapshot, k infoKey, encode func())
 	encode()
 	e.hold--
 	if e.err == nil {
-		c.put(k, info{snap.Term, revision, bytes.Clone(e.b[begin:])})
+		v := info{snap.Term, revision, bytes.Clone(e.b[begin:])}
+		c.put(k, v, func(was info) bool { return was.term == v.term && was.revision >= v.revision }) // an older snapshot's reader
 	}
 	return true
-}
-
-func (c *infos) get(k infoKey, term int64, revision uint64) ([]byte, bool) {
-	c.mu.RLock()
-	v, ok := c.young[k]
-	kept := ok
-	if !ok {
-		v, ok = c.old[k]
-	}
-	c.mu.RUnlock()
-	if !ok || v.term != term || v.revision != revision {
-		return nil, false
-	}
-	if !kept {
-		c.put(k, v)
-	}
-	return v.text, true
-}
-
-// put keeps a text. A reader of an older snapshot does not replace what a newer one made.
-func (c *infos) put(k infoKey, v info) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	was, there := c.young[k]
-	if there && was.term == v.term && was.revision >= v.revision {
-		return
-	}
-	if !there && (len(c.young) >= c.maxCount || c.bytes+len(v.text) > c.maxBytes) {
-		c.old, c.young, c.bytes = c.young, map[infoKey]info{}, 0
-	}
-	c.young[k] = v
-	c.bytes += len(v.text) - len(was.text)
 }

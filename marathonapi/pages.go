@@ -3,7 +3,6 @@ package marathonapi
 import (
 	"bytes"
 	"slices"
-	"sync"
 
 	"stadion/core"
 	"stadion/core/state"
@@ -34,68 +33,38 @@ type page struct {
 }
 
 type pageKey struct {
-	first *core.App
+	first core.PathID
 	form  infoForm
 }
 
 // pages keeps runs of lists on top of infos: a list of which little has changed is a few large writes. A page is found
-// by its first app, so that an app that comes or goes spoils its own page only. Two generations keep it bounded.
+// by its first app, so that an app that comes or goes spoils its own page only.
 type pages struct {
-	maxBytes, maxApps int
-
-	mu         sync.Mutex
-	young, old map[pageKey]*page
-	bytes      int
+	*generations[pageKey, *page]
+	maxApps int
 }
 
-func newPages(maxBytes, maxApps int) *pages {
-	return &pages{maxBytes: maxBytes, maxApps: maxApps, young: map[pageKey]*page{}}
+func newPages(maxApps int) pages {
+	return pages{newGenerations[pageKey](maxInfoBytes, func(p *page) (int, int) { return len(p.text), len(p.apps) }), maxApps}
 }
 
 // find is the page with which a list begins; nil without. Without one, run is how many apps a new page may take: up to
 // the next that begins a page.
-func (c *pages) find(term int64, form infoForm, list []shownApp) (p *page, run int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p := c.at(pageKey{list[0].app, form}); p != nil && p.term == term && len(p.apps) <= len(list) && slices.Equal(p.apps, list[:len(p.apps)]) {
+func (c pages) find(term int64, form infoForm, list []shownApp) (p *page, run int) {
+	p, ok := c.get(pageKey{list[0].app.ID, form})
+	if ok && p.term == term && len(p.apps) <= len(list) && slices.Equal(p.apps, list[:len(p.apps)]) {
 		return p, len(p.apps)
 	}
-	for run = 1; run < min(c.maxApps, len(list)); run++ {
-		if c.at(pageKey{list[run].app, form}) != nil {
-			break
-		}
+	for run = 1; run < min(c.maxApps, len(list)) && !c.has(pageKey{list[run].app.ID, form}); run++ {
 	}
 	return nil, run
 }
 
-// at is the page that begins with an app. What is asked for stays another generation.
-func (c *pages) at(k pageKey) *page {
-	if p := c.young[k]; p != nil {
-		return p
+// replace keeps a page in the place of another that began with the same app.
+func (c pages) replace(form infoForm, p *page) {
+	if len(p.apps) > 0 {
+		c.put(pageKey{p.apps[0].app.ID, form}, p, func(*page) bool { return false })
 	}
-	p := c.old[k]
-	if p != nil {
-		c.keep(k, p)
-	}
-	return p
-}
-
-func (c *pages) put(k pageKey, p *page) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keep(k, p)
-}
-
-func (c *pages) keep(k pageKey, p *page) {
-	was := 0
-	if o := c.young[k]; o != nil {
-		was = len(o.text)
-	}
-	if c.bytes+len(p.text)-was > c.maxBytes {
-		c.old, c.young, c.bytes, was = c.young, map[pageKey]*page{}, 0, 0
-	}
-	c.young[k] = p
-	c.bytes += len(p.text) - was
 }
 
 // list writes what one writes of every app, in pages. one puts a comma before each element unless first says that
@@ -111,7 +80,7 @@ func (s *Server) list(e *encoder, snap *state.Snapshot, apps []shownApp, form in
 		if p == nil {
 			p = e.page(snap, apps[:run], form, one)
 			if e.err == nil {
-				s.pages.put(pageKey{apps[0].app, form}, p)
+				s.pages.replace(form, p)
 			}
 		}
 		apps = apps[len(p.apps):]

@@ -21,8 +21,8 @@ func TestKeptListsAreFresh(t *testing.T) {
 			st.PutGroup(&core.Group{ID: core.PathID(fmt.Sprintf("/group-%d", g)), Version: start})
 		}
 		kept, loop := stillServer(st)
-		kept.pages = newPages(rapid.SampledFrom([]int{3000, 100000}).Draw(t, "bytes"), rapid.IntRange(1, 5).Draw(t, "apps per page"))
-		kept.appInfos = newInfos(rapid.IntRange(1, 20).Draw(t, "apps kept"), 100000)
+		kept.pages.maxBytes, kept.pages.maxApps = rapid.SampledFrom([]int{3000, 100000}).Draw(t, "bytes"), rapid.IntRange(1, 5).Draw(t, "apps per page")
+		kept.appInfos.maxBytes = rapid.SampledFrom([]int{1000, 10000, 100000}).Draw(t, "bytes of apps")
 		for n := range rapid.IntRange(1, 25).Draw(t, "steps") {
 			mutate(t, st, n)
 			loop.snap = st.Snapshot(uint64(100+n), 3, start)
@@ -77,5 +77,71 @@ func TestBigAppIsNotKept(t *testing.T) {
 	}
 	if s.pages.bytes != 0 || s.appInfos.bytes != 0 {
 		t.Errorf("kept %d and %d bytes", s.pages.bytes, s.appInfos.bytes)
+	}
+}
+
+// kept is the number of bytes that the caches hold.
+func (s *Server) kept() (bytes int) {
+	for _, g := range []map[*core.App][]byte{s.appHeads.young, s.appHeads.old} {
+		for _, t := range g {
+			bytes += len(t)
+		}
+	}
+	for _, g := range []map[*core.Instance][]byte{s.taskTails.young, s.taskTails.old} {
+		for _, t := range g {
+			bytes += len(t)
+		}
+	}
+	for _, g := range []map[infoKey]info{s.appInfos.young, s.appInfos.old} {
+		for _, v := range g {
+			bytes += len(v.text)
+		}
+	}
+	for _, g := range []map[pageKey]*page{s.pages.young, s.pages.old} {
+		for _, p := range g {
+			bytes += len(p.text)
+		}
+	}
+	return bytes
+}
+
+// TestCachesForget: what is kept depends on what there is to show, not on how much there has been.
+func TestCachesForget(t *testing.T) {
+	const apps, rounds = 50, 40
+	st := filled(apps, 2)
+	s, loop := stillServer(st)
+	list := func() int {
+		n := 0
+		for _, path := range []string{"/v2/apps?embed=apps.tasks", "/v2/apps", "/v2/tasks"} {
+			n += get(s, "GET", path).Body.Len()
+		}
+		return n
+	}
+	shown := list()
+	for n := range rounds {
+		for spec := range st.SpecsBelow(core.Root) {
+			next := *spec.(*core.App)
+			next.Version += core.Timestamp(n + 1)
+			next.Mem = core.Num(n)
+			st.PutSpec(&next)
+			for i := range st.InstancesOf(next.ID) {
+				moved := i.Clone()
+				moved.Since++
+				st.PutInstance(moved)
+			}
+		}
+		loop.snap = st.Snapshot(uint64(100+n), 3, start)
+		if now := list(); now < shown*9/10 {
+			t.Fatalf("round %d: %d bytes shown, %d at first", n, now, shown)
+		}
+	}
+	// heads, tails, apps and runs: each text is in several of them, in two generations, and in up to two rounds
+	if got := s.kept(); got > 12*shown {
+		t.Errorf("%d bytes are kept to show %d", got, shown)
+	} else {
+		t.Logf("%d bytes are kept to show %d", got, shown)
+	}
+	if got := s.kept(); got < shown {
+		t.Errorf("%d bytes are kept to show %d: nothing is", got, shown)
 	}
 }

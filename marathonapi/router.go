@@ -185,6 +185,7 @@ func (s *Server) dispatch(c echo.Context) error {
 	if r.snap = s.loop.Snapshot(); r.snap == nil {
 		return &core.Error{Kind: core.Unavailable, Message: "Could not determine the current leader"}
 	}
+	s.fitCaches(r.snap)
 	if err := route.handle(s, r); err != nil && !errors.Is(err, errAnswered) {
 		return err
 	}

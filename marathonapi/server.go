@@ -24,8 +24,8 @@ const (
 	DefaultMaxStreams    = 4096     // streams of /v2/events at once
 	DefaultEventBacklog  = 1024     // events a stream may lag behind while one write is under way
 	EventRing            = 16384    // events kept for replay (D-33 asks for at least 10,000)
-	maxFragments         = 20000    // cached definitions, and apps as lists show them, per generation
-	maxTails             = 100000   // cached tasks per generation
+	keptForms            = 4        // forms in which each app is kept at once; a list in a fifth is slower
+	keptSpare            = 64       // what the caches hold beyond what there is, so that a small state is no special case
 	maxFragmentBytes     = 32 << 20 // bytes of the caches of definitions and of tasks, each per generation
 	maxInfoBytes         = 48 << 20 // bytes of the caches of apps and of runs of lists, each per generation
 	pageApps             = 1024     // most apps in one kept run of a list
@@ -108,14 +108,24 @@ type Server struct {
 	router    *router
 	appHeads  *fragments[core.App]
 	taskTails *fragments[core.Instance]
-	appInfos  *infos
-	pages     *pages
+	appInfos  infos
+	pages     pages
 	hub       *hub
 	// of streams: how often a silent one is kept alive, and how long one write may take
 	keepAlive, streamWrite time.Duration
 	stats                  httpStats
 	inflight               atomic.Int64
 	handler                http.Handler
+}
+
+// fitCaches lets the caches hold what there is to show: with bounds of bytes alone a small state that changes often would
+// fill them with texts of the past.
+func (s *Server) fitCaches(snap *state.Snapshot) {
+	specs := snap.SpecCount() + keptSpare
+	s.appHeads.fit(specs)
+	s.taskTails.fit(snap.InstanceTotal() + keptSpare)
+	s.appInfos.fit(keptForms * specs)
+	s.pages.fit(keptForms * specs)
 }
 
 // New makes a server. It starts no goroutine of its own.
@@ -135,10 +145,10 @@ func New(cfg Config, deps Deps) *Server {
 	}
 	s.started = s.now()
 	s.router = newRouter(Routes())
-	s.appHeads = newFragments(maxFragments, maxFragmentBytes, appHead)
-	s.taskTails = newFragments(maxTails, maxFragmentBytes, taskTail)
-	s.appInfos = newInfos(maxFragments, maxInfoBytes)
-	s.pages = newPages(maxInfoBytes, pageApps)
+	s.appHeads = newFragments(appHead)
+	s.taskTails = newFragments(taskTail)
+	s.appInfos = newInfos()
+	s.pages = newPages(pageApps)
 	s.keepAlive, s.streamWrite = keepAlive, streamWriteTimeout
 	s.hub = newHub(EventRing, cfg.MaxStreams)
 	e := echo.New()
