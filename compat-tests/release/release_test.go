@@ -120,7 +120,8 @@ func TestUnit(t *testing.T) {
 	t.Parallel()
 	text, settings := unit(t)
 	for k, want := range map[string]string{"DynamicUser": "yes", "User": "stadion", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes",
-		"PrivateTmp": "yes", "CapabilityBoundingSet": "", "Restart": "always", "RestartPreventExitStatus": "108 110 112"} {
+		"PrivateTmp": "yes", "CapabilityBoundingSet": "", "Restart": "always", "RestartPreventExitStatus": "108 110 112",
+		"StartLimitIntervalSec": "0"} {
 		if got, there := settings[k]; !there || got != want {
 			t.Errorf("%s=%s, want %s", k, got, want)
 		}
