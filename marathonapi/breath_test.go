@@ -64,7 +64,7 @@ func TestBreath(t *testing.T) {
 	for _, c := range []struct {
 		streams int
 		want    time.Duration
-	}{{1, 0}, {19, 0}, {20, time.Millisecond}, {1000, 50 * time.Millisecond}, {5000, mostBreath}} {
+	}{{1, 0}, {19, 0}, {20, 2 * time.Millisecond}, {500, 50 * time.Millisecond}, {5000, mostBreath}} {
 		grow(c.streams)
 		if got := h.breath(s, all, h.end(), backlog); got != c.want {
 			t.Errorf("%d streams: %s, want %s", c.streams, got, c.want)

@@ -346,8 +346,8 @@ func (h *hub) waiting(s *stream, want func(string) bool, mark uint64, backlog in
 // would cost more in wake-ups and writes than in bytes: what is published meanwhile goes out together. The first event
 // after a silence never waits.
 const (
-	breathPerStream = 50 * time.Microsecond // a write and what it wakes cost about a tenth of this
-	leastBreath     = time.Millisecond      // up to 20 streams take none
+	breathPerStream = 100 * time.Microsecond // a write and what it wakes cost about a tenth of this
+	leastBreath     = 2 * time.Millisecond   // fewer than 20 streams take none
 	mostBreath      = 100 * time.Millisecond
 )
 
