@@ -135,8 +135,7 @@ var faults = []struct {
 		i := w.rng.IntN(members)
 		w.etcds.Stop(i)
 		time.Sleep(d)
-		w.etcds.Start(i)
-		return nil
+		return w.etcds.Start(i)
 	}},
 	{"etcd member replaced", func(w *world, _ *node, _ time.Duration) error { // F13
 		i := w.rng.IntN(members)

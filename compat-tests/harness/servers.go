@@ -61,7 +61,7 @@ type Etcds struct {
 }
 
 const (
-	etcdStart    = 60 * time.Second
+	etcdStart    = 180 * time.Second
 	etcdTick     = 20  // milliseconds: one member needs no patience
 	etcdElection = 200 // milliseconds
 	manyPatience = 5   // several members need so many times more
@@ -103,10 +103,10 @@ func startEtcds(t testing.TB, ports *Ports, n int) *Etcds {
 	}
 	for i := range e.members {
 		e.members[i].InitialCluster = strings.Join(initial, ",")
-		e.begin(i)
+		must(t, e.begin(i))
 	}
 	for i := range e.members {
-		e.ready(i)
+		must(t, e.ready(i))
 	}
 	c, err := clientv3.New(clientv3.Config{Endpoints: e.Endpoints, Logger: zap.NewNop(), DialTimeout: etcdStart})
 	if err != nil {
@@ -122,23 +122,30 @@ func startEtcds(t testing.TB, ports *Ports, n int) *Etcds {
 	return e
 }
 
-func (e *Etcds) begin(i int) {
-	e.t.Helper()
-	server, err := embed.StartEtcd(e.members[i])
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
-		e.t.Fatalf("start etcd: %v", err)
+		t.Fatal(err)
 	}
-	e.running[i] = server
 }
 
-func (e *Etcds) ready(i int) {
-	e.t.Helper()
+func (e *Etcds) begin(i int) error {
+	server, err := embed.StartEtcd(e.members[i])
+	if err != nil {
+		return fmt.Errorf("start etcd: %w", err)
+	}
+	e.running[i] = server
+	return nil
+}
+
+func (e *Etcds) ready(i int) error {
 	select {
 	case <-e.running[i].Server.ReadyNotify():
+		return nil
 	case err := <-e.running[i].Err():
-		e.t.Fatalf("start etcd: %v", err)
+		return fmt.Errorf("start etcd: %w", err)
 	case <-time.After(etcdStart):
-		e.t.Fatalf("etcd is not ready after %s", etcdStart)
+		return fmt.Errorf("etcd is not ready after %s", etcdStart)
 	}
 }
 
@@ -151,10 +158,11 @@ func (e *Etcds) Stop(i int) {
 }
 
 // Start starts a stopped member with its data.
-func (e *Etcds) Start(i int) {
-	e.t.Helper()
-	e.begin(i)
-	e.ready(i)
+func (e *Etcds) Start(i int) error {
+	if err := e.begin(i); err != nil {
+		return err
+	}
+	return e.ready(i)
 }
 
 // Replace makes an empty member take the place of a stopped one: the old one is removed from the cluster, the new one
@@ -174,8 +182,7 @@ func (e *Etcds) Replace(ctx context.Context, i int) error {
 		}
 	}
 	cfg.Dir, cfg.ClusterState = e.t.TempDir(), embed.ClusterStateFlagExisting
-	e.Start(i)
-	return nil
+	return e.Start(i)
 }
 
 // swap removes the member at a peer's URL, adds one that has not started, and lists the others; it may be repeated.
