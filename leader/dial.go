@@ -131,6 +131,15 @@ func probe(ctx context.Context, c *clientv3.Client, limit time.Duration) error {
 	return err
 }
 
+// AuthenticationOff tells that etcd asks nobody who he is. Its client goes on without a word then, whatever user it was
+// given. With authentication on only root may ask, and a refusal says as much.
+func AuthenticationOff(ctx context.Context, c *clientv3.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	status, err := c.AuthStatus(ctx)
+	return err == nil && !status.Enabled
+}
+
 // TLSFiles names the files of a TLS connection; each may be empty.
 type TLSFiles struct {
 	CA, Cert, Key string

@@ -246,6 +246,9 @@ func TestDial(t *testing.T) {
 		t.Errorf("nobody there: %v after %v", err, time.Since(began))
 	}
 
+	if !AuthenticationOff(ctx, c) {
+		t.Error("authentication is said to be on")
+	}
 	for _, step := range []func() error{
 		func() error { _, err := c.UserAdd(ctx, "root", "right"); return err },
 		func() error { _, err := c.RoleAdd(ctx, "root"); return err },
@@ -262,6 +265,9 @@ func TestDial(t *testing.T) {
 	in, err := Dial(ctx, Etcd{Endpoints: []string{srv.Endpoint}, Username: "root", Password: "right"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if AuthenticationOff(ctx, in) || AuthenticationOff(ctx, c) {
+		t.Error("authentication is said to be off")
 	}
 	_ = in.Close()
 }

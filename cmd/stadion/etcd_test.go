@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -116,6 +117,24 @@ func TestSecureEtcd(t *testing.T) {
 	s := launch(t, "name mismatch", bad...)
 	if code := s.code(15 * time.Second); code != exitStoreUnreachable || !strings.Contains(s.log(), "127.0.0.1") {
 		t.Errorf("name mismatch: exit code %d:\n%s", code, s.log())
+	}
+}
+
+// An etcd that asks for no user serves a server that has one, which says so.
+func TestUserOfAnOpenEtcd(t *testing.T) { // S3
+	endpoint := "http://" + etcdtest.Start(t).Endpoint
+	for user, warned := range map[string]bool{"stadion": true, "": false} {
+		args := []string{"server", "--master", mini(t), "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(freePort(t))}
+		if user != "" {
+			args = append(args, "--etcd_username", user, "--etcd_password_file", written(t, "secret"))
+		}
+		s := launch(t, "user "+user, args...)
+		within(t, 30*time.Second, "the server leads", func() bool { return strings.Contains(s.log(), "ready: ") || s.gone() })
+		if got := strings.Contains(s.log(), "--etcd_username is given, but etcd has authentication off"); got != warned || s.gone() {
+			t.Errorf("user %q: warned %v, ended %v:\n%s", user, got, s.gone(), s.log())
+		}
+		s.signal(syscall.SIGTERM)
+		s.code(15 * time.Second)
 	}
 }
 

@@ -32,7 +32,7 @@ func TestFlagMistakes(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--enable_features", "flying"}, {"--gpu_scheduling_behavior", "free"}, {"--etcd_prefix", "relative"}, {"--http_credentials", "nocolon"},
-		{"--local_port_min", "5", "--local_port_max", "4"}, {"--new_group_enforce_role", "maybe"}} {
+		{"--local_port_min", "5", "--local_port_max", "4"}, {"--new_group_enforce_role", "maybe"}, {"--etcd_username", "alone"}} {
 		f := newFlagSet("server", serverRows())
 		if err := f.parse(args, nil); err != nil {
 			t.Fatal(err)

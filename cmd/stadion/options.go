@@ -115,6 +115,9 @@ func (o *options) readStore(f *flagSet) error {
 	if err != nil {
 		return err
 	}
+	if (f.text("etcd_username") == "") != (password == "") {
+		return exitWith(exitFlag, "--etcd_username and --etcd_password_file need each other: with one alone etcd is asked without a user")
+	}
 	files := leader.TLSFiles{CA: f.text("etcd_ca_file"), Cert: f.text("etcd_cert_file"), Key: f.text("etcd_key_file")}
 	tls, err := files.Config()
 	if err != nil {

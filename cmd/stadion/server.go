@@ -76,6 +76,9 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 		return exitWith(exitStoreUnreachable, "cannot connect to the store: %w", err)
 	}
 	defer client.Close()
+	if o.etcd.Username != "" && leader.AuthenticationOff(ctx, client) {
+		log.Warn("--etcd_username is given, but etcd has authentication off (etcdctl auth enable): whoever reaches it may change the state")
+	}
 	if o.death != nil {
 		client.KV = dyingKV{client.KV, o.death}
 	}
