@@ -92,7 +92,10 @@ func flagValues(fs *flagSet) map[string]any {
 
 // ServeHTTP serves while this server leads and passes requests on while it does not (behaviour.md 9.3).
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.reign.Load() != nil {
+	if leading := f.reign.Load(); leading != nil {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			leading.fresh.mark(w.Header())
+		}
 		f.api.Handler().ServeHTTP(w, r)
 		return
 	}

@@ -146,6 +146,7 @@ type reign struct {
 	fatal    chan error
 	abdicate chan struct{}
 	outage   int // pulses for which the store has taken no writes
+	fresh    freshness
 
 	compacted time.Time // when etcd was compacted last
 }
@@ -162,6 +163,7 @@ func (r *reign) run(ctx context.Context) error {
 	<-r.loop.Begun()
 	st := r.loop.Snapshot()
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
+	go r.fresh.follow(leading, r.term)
 	r.front.lead(r)
 	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
 	if r.o.flags.on("etcd_compaction") {

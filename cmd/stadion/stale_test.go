@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"stadion/core/store/etcdtest"
+)
+
+// While a leader cannot reach etcd its reads go on and say that they are old, directly and through a standby; when etcd
+// is there again they no longer do. Nothing is written meanwhile: an idle leader has to notice by itself.
+func TestStaleReadsAreMarked(t *testing.T) { // R13
+	t.Parallel()
+	etcd := etcdtest.Start(t)
+	link := etcdtest.NewProxy(t, etcd.Endpoint)
+	c := &cluster{t: t, endpoint: "http://" + link.Addr, master: mini(t), ttl: 600}
+	lead := c.start(freePort(t))
+	within(t, 60*time.Second, "the server leads", func() bool { return lead.leads() == lead.addr })
+	lead.deploy("/app", 1)
+	c.endpoint = "http://" + etcd.Endpoint
+	standby := c.start(freePort(t))
+	within(t, 60*time.Second, "the standby knows the leader", func() bool { return standby.leads() == lead.addr })
+	marked := func(s *server) bool {
+		status, head, text := s.call("GET", "/v2/apps/app/tasks", "")
+		if status != 200 || len(s.tasks("/app")) != 1 {
+			t.Errorf("a read without etcd: %d %s", status, text)
+		}
+		age, err := strconv.Atoi(head.Get("Age"))
+		if head.Get("Warning") == "" {
+			return false
+		}
+		if err != nil || age < int(freshFor.Seconds()) || head.Get("Warning") != `110 - "Response is Stale"` {
+			t.Errorf("Age %q, Warning %q", head.Get("Age"), head.Get("Warning"))
+		}
+		return true
+	}
+	link.Cut()
+	within(t, 60*time.Second, "reads are marked", func() bool { return marked(lead) && marked(standby) })
+	link.Heal()
+	within(t, 60*time.Second, "reads are fresh again", func() bool { return !marked(lead) && !marked(standby) })
+}
