@@ -148,8 +148,14 @@ func TestRemovedKeyEndsTheTerm(t *testing.T) {
 		t.Fatal("lost at once")
 	case <-time.After(50 * time.Millisecond):
 	}
+	if err := term.Confirm(etcdtest.Context(t)); err != nil {
+		t.Error(err)
+	}
 	if _, err := c.Delete(etcdtest.Context(t), term.Key); err != nil {
 		t.Fatal(err)
+	}
+	if term.Confirm(etcdtest.Context(t)) == nil {
+		t.Error("the lead is confirmed without its key")
 	}
 	ended(t, term)
 }
