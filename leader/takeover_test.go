@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -149,7 +150,8 @@ func TestTakeOverLeavesOtherKeys(t *testing.T) { // P25, R8
 // An etcd that comes back with its data of yesterday under the same name, and one that is another cluster.
 func TestEtcdWentBack(t *testing.T) { // F12
 	base := t.TempDir()
-	client, peer := freeURL(t), freeURL(t)
+	at := func() url.URL { return url.URL{Scheme: "http", Host: fmt.Sprint("127.0.0.1:", etcdtest.FreePort(t))} }
+	client, peer := at(), at()
 	start := func(dir string) *etcdtest.Server {
 		return etcdtest.Start(t, func(c *embed.Config) {
 			c.Dir = filepath.Join(base, dir)
@@ -207,14 +209,4 @@ func TestEtcdWentBack(t *testing.T) { // F12
 
 func header(cluster uint64, revision int64) *pb.ResponseHeader {
 	return &pb.ResponseHeader{ClusterId: cluster, Revision: revision}
-}
-
-func freeURL(t *testing.T) url.URL {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return url.URL{Scheme: "http", Host: l.Addr().String()}
 }

@@ -7,14 +7,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"stadion/core/store/etcdtest"
 )
 
 // run executes a sub-command of the cluster's store and returns its exit code and what it said.
 func (c *cluster) run(args ...string) (int, string) {
 	c.t.Helper()
 	s := launch(c.t, args[0], append([]string{args[0], "--etcd_endpoints", c.endpoint, "--etcd_lease_ttl", "2"}, args[1:]...)...)
-	return s.code(20 * time.Second), s.log()
+	return s.code(atMost), s.log()
 }
 
 func (c *cluster) want(code int, text string, args ...string) {
@@ -25,7 +26,7 @@ func (c *cluster) want(code int, text string, args ...string) {
 }
 
 func TestBackupAndRestoreCommands(t *testing.T) { // behaviour 1.11
-	c := newCluster(t, 2, 1)
+	c := newCluster(t, 60, 1)
 	lead, _ := c.leader()
 	running := lead.deploy("/kept", 2)
 	file := filepath.Join(t.TempDir(), "b.tar.gz")
@@ -40,7 +41,7 @@ func TestBackupAndRestoreCommands(t *testing.T) { // behaviour 1.11
 	c.want(exitFlag, "is running", "restore", "--force", file)
 	lead.deploy("/later", 1)
 	lead.signal(syscall.SIGTERM)
-	lead.code(15 * time.Second)
+	lead.code(atMost)
 	c.want(exitFlag, "--force", "restore", file)
 	whole, err := os.ReadFile(file)
 	if err != nil {
@@ -52,20 +53,20 @@ func TestBackupAndRestoreCommands(t *testing.T) { // behaviour 1.11
 	c.want(exitFlag, "damaged", "restore", "--force", file+".cut")
 
 	c.want(0, "restored", "restore", "--force", file)
-	again := c.start(freePort(t))
-	within(t, 10*time.Second, "the restored state leads", func() bool { return again.leads() == again.addr })
+	again := c.start(etcdtest.FreePort(t))
+	within(t, atMost, "the restored state leads", func() bool { return again.leads() == again.addr })
 	if got := again.apps(); !slices.Equal(got, []string{"/kept"}) {
 		t.Errorf("apps after the restore: %v", got)
 	}
-	within(t, 10*time.Second, "its tasks are known again", func() bool { return slices.Equal(again.tasks("/kept"), running) })
+	within(t, atMost, "its tasks are known again", func() bool { return slices.Equal(again.tasks("/kept"), running) })
 	again.signal(syscall.SIGTERM)
-	again.code(15 * time.Second)
+	again.code(atMost)
 	c.want(0, "restored", "restore", "--etcd_prefix", "/elsewhere", file) // empty: no force is needed
 }
 
 // DELETE /v2/leader leaves a backup and a restore to the next leader, which does them once.
 func TestBackupAndRestoreByAbdication(t *testing.T) { // behaviour 1.11, http-api 10.2
-	c := newCluster(t, 2, 2)
+	c := newCluster(t, 60, 2)
 	lead, others := c.leader()
 	lead.deploy("/kept", 1)
 	file := filepath.Join(t.TempDir(), "b.tar.gz")
@@ -75,29 +76,29 @@ func TestBackupAndRestoreByAbdication(t *testing.T) { // behaviour 1.11, http-ap
 	if status, _, text := lead.call("DELETE", "/v2/leader?backup=file://"+file, ""); status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
-	if code := lead.code(10 * time.Second); code != exitAbdicated {
+	if code := lead.code(atMost); code != exitAbdicated {
 		t.Errorf("exit code %d", code)
 	}
 	lead = others[0]
-	within(t, 10*time.Second, "the next leads", func() bool { return lead.leads() == lead.addr })
+	within(t, atMost, "the next leads", func() bool { return lead.leads() == lead.addr })
 	if _, err := archiveFrom(file); err != nil {
 		t.Fatal(err)
 	}
 	lead.deploy("/later", 1)
-	next := c.start(freePort(t))
+	next := c.start(etcdtest.FreePort(t))
 	lead.call("DELETE", "/v2/leader?restore=file://"+file, "")
-	lead.code(10 * time.Second)
-	within(t, 10*time.Second, "the next leads", func() bool { return next.leads() == next.addr })
+	lead.code(atMost)
+	within(t, atMost, "the next leads", func() bool { return next.leads() == next.addr })
 	if got := next.apps(); !slices.Equal(got, []string{"/kept"}) {
 		t.Errorf("apps after the restore: %v", got)
 	}
 	// A request that cannot be fulfilled ends one leader, not all.
-	last := c.start(freePort(t))
+	last := c.start(etcdtest.FreePort(t))
 	next.call("DELETE", "/v2/leader?restore=file:///no/such/file", "")
-	next.code(10 * time.Second)
-	if code := last.code(10 * time.Second); code != exitFaulty || !strings.Contains(last.log(), "/no/such/file") {
+	next.code(atMost)
+	if code := last.code(atMost); code != exitFaulty || !strings.Contains(last.log(), "/no/such/file") {
 		t.Errorf("exit code %d, want %d: %s", code, exitFaulty, last.log())
 	}
-	after := c.start(freePort(t))
-	within(t, 10*time.Second, "the one after it leads", func() bool { return after.leads() == after.addr })
+	after := c.start(etcdtest.FreePort(t))
+	within(t, atMost, "the one after it leads", func() bool { return after.leads() == after.addr })
 }

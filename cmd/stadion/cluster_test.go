@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// atMost is how long it takes for what comes by itself, on whatever machine.
+const atMost = 2 * time.Minute
+
 // cluster is an etcd, a miniature Mesos with simulated tasks, and servers as processes of their own.
 type cluster struct {
 	t        *testing.T
@@ -46,7 +49,7 @@ func newCluster(t *testing.T, ttl, servers int, flags ...string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, endpoint: "http://" + etcdtest.Start(t).Endpoint, master: mini(t), ttl: ttl, flags: flags}
 	for range servers {
-		c.start(freePort(t))
+		c.start(etcdtest.FreePort(t))
 	}
 	return c
 }
@@ -109,13 +112,13 @@ func (c *cluster) start(port int, flags ...string) *server {
 		"--http_port", strconv.Itoa(port), "--etcd_lease_ttl", strconv.Itoa(c.ttl)}, c.flags...)
 	s := launch(c.t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), append(args, flags...)...)
 	c.servers = append(c.servers, s)
-	within(c.t, 15*time.Second, "the server listens", func() bool {
+	within(c.t, atMost, "the server listens", func() bool {
 		select {
 		case <-s.exited:
 			return true
 		default:
 		}
-		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
+		conn, err := net.DialTimeout("tcp", s.addr, atMost)
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -124,14 +127,15 @@ func (c *cluster) start(port int, flags ...string) *server {
 	return s
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// port is where the server listens. Nobody waits for the lease of one that was killed there.
+func (s *server) port() int {
+	s.t.Helper()
+	_, text, _ := net.SplitHostPort(s.addr)
+	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return n
 }
 
 // within waits for something to become true.
@@ -150,7 +154,7 @@ func (s *server) call(method, path, body string) (int, http.Header, string) {
 	return callURL(method, "http://"+s.addr+path, body)
 }
 
-var testTransport = &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: 15 * time.Second}
+var testTransport = &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: atMost}).DialContext, ResponseHeaderTimeout: atMost}
 
 func callURL(method, url, body string) (int, http.Header, string) {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -185,7 +189,7 @@ func (c *cluster) leader() (*server, []*server) {
 	c.t.Helper()
 	var lead *server
 	var others []*server
-	within(c.t, 20*time.Second, "a leader that all name", func() bool {
+	within(c.t, atMost, "a leader that all name", func() bool {
 		lead, others = nil, nil
 		name := ""
 		for _, s := range c.servers {
@@ -277,6 +281,6 @@ func (s *server) deploy(id string, instances int) []string {
 	if status, _, text := s.call("POST", "/v2/apps", testApp(id, instances)); status != 201 {
 		s.t.Fatalf("POST %s: %d %s", id, status, text)
 	}
-	within(s.t, 15*time.Second, "the tasks of "+id+" run", func() bool { return len(s.tasks(id)) == instances })
+	within(s.t, atMost, "the tasks of "+id+" run", func() bool { return len(s.tasks(id)) == instances })
 	return s.tasks(id)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -28,11 +29,12 @@ func devRows() []flagRow {
 }
 
 const (
-	devTick     = 10   // milliseconds; one member needs no patience
-	devElection = 100  // milliseconds
-	devLease    = 60   // seconds; nobody else can lead here, so a busy machine must not cost the lead
-	devTxnOps   = 1024 // operations per transaction; a member of our own may take more than etcd's default of 128
-	etcdStart   = 20 * time.Second
+	devTick     = 10              // milliseconds; one member needs no patience
+	devElection = 100             // milliseconds
+	devLease    = 60              // seconds; nobody else can lead here, so a busy machine must not cost the lead
+	devTxnOps   = 1024            // operations per transaction; a member of our own may take more than etcd's default of 128
+	etcdStart   = time.Minute     // a disk may be slow
+	etcdTries   = 10              // pairs of ports
 	devGrace    = 6 * time.Second // for tasks that end in order
 )
 
@@ -56,7 +58,7 @@ func runDev(ctx context.Context, f *flagSet) error {
 	if err != nil {
 		return err
 	}
-	etcd, endpoint, err := startEtcd(filepath.Join(dir, "etcd"))
+	etcd, endpoint, err := startEtcd(filepath.Join(dir, "etcd"), freeURL)
 	if err != nil {
 		return exitWith(exitStoreUnreachable, "start the embedded etcd in %s: %w", dir, err)
 	}
@@ -130,13 +132,23 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// startEtcd runs one etcd member on free loopback ports, with real fsync.
-func startEtcd(dir string) (*embed.Etcd, string, error) {
-	client, err := freeURL()
+// startEtcd runs one etcd member on loopback ports that free names, with real fsync. Between the choice of a port and its
+// use somebody else may take it, for a connection for example; then others are tried.
+func startEtcd(dir string, free func() (url.URL, error)) (*embed.Etcd, string, error) {
+	for tries := 1; ; tries++ {
+		e, endpoint, err := tryEtcd(dir, free)
+		if tries == etcdTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return e, endpoint, err
+		}
+	}
+}
+
+func tryEtcd(dir string, free func() (url.URL, error)) (*embed.Etcd, string, error) {
+	client, err := free()
 	if err != nil {
 		return nil, "", err
 	}
-	peer, err := freeURL()
+	peer, err := free()
 	if err != nil {
 		return nil, "", err
 	}

@@ -80,43 +80,43 @@ func TestSecureEtcd(t *testing.T) {
 	_ = admin.Close()
 	master := mini(t)
 	password := written(t, "secret\n")
-	patience := "20000" // etcd hashes passwords, which takes its time
-	args := func(ca, cert, user, password string) []string {
-		return []string{"server", "--master", master, "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(freePort(t)),
+	args := func(ca, cert, user, password, patience string) []string {
+		return []string{"server", "--master", master, "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(etcdtest.FreePort(t)),
 			"--etcd_lease_ttl", "2", "--etcd_ca_file", ca, "--etcd_cert_file", cert, "--etcd_key_file", cert, "--etcd_username", user, "--etcd_password_file", password,
 			"--zk_connection_timeout", patience}
 	}
-	good := launch(t, "the right one", args(a.file, mine, "stadion", password)...)
-	within(t, 25*time.Second, "the server leads", func() bool { return strings.Contains(good.log(), "ready: ") || good.gone() })
+	good := launch(t, "the right one", args(a.file, mine, "stadion", password, "60000")...)
+	within(t, atMost, "the server leads", func() bool { return strings.Contains(good.log(), "ready: ") || good.gone() })
 	if good.gone() {
 		t.Fatal("refused")
 	}
 	good.addr = strings.TrimPrefix(strings.TrimSpace(strings.Split(strings.Split(good.log(), "ready: ")[1], "\n")[0]), "http://")
 	good.deploy("/app", 1)
-	patience = "3000"
-	for name, c := range map[string]struct {
+	const tried = "8000" // milliseconds: connections that fail are tried again for so long
+	name := args(a.file, mine, "", "", tried)
+	name[4] = secureEtcd(t, a, a.issue("elsewhere", time.Hour, "127.0.0.9")) // a name that is not the endpoint's
+	refused := map[string]struct {
 		args []string
 		text string
 	}{
-		"wrong CA":       {args(stranger.file, mine, "stadion", password), "certificate"},
-		"no client cert": {args(a.file, "", "stadion", password), "certificate"},
-		"expired":        {args(a.file, a.issue("expired", -time.Hour), "stadion", password), "certificate"},
-		"wrong password": {args(a.file, mine, "stadion", written(t, "wrong")), "authentication failed"},
-	} {
-		s := launch(t, name, c.args...)
-		if code := s.code(15 * time.Second); code != exitStoreUnreachable || !strings.Contains(s.log(), c.text) {
+		"wrong CA":       {args(stranger.file, mine, "stadion", password, tried), "certificate"},
+		"no client cert": {args(a.file, "", "stadion", password, tried), "certificate"},
+		"expired":        {args(a.file, a.issue("expired", -time.Hour), "stadion", password, tried), "certificate"},
+		"wrong password": {args(a.file, mine, "stadion", written(t, "wrong"), "60000"), "authentication failed"},
+		"name mismatch":  {name, "127.0.0.1"},
+	}
+	servers := map[string]*server{}
+	for name, c := range refused {
+		servers[name] = launch(t, name, c.args...)
+	}
+	for name, c := range refused {
+		s := servers[name]
+		if code := s.code(atMost); code != exitStoreUnreachable || !strings.Contains(s.log(), c.text) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", name, code, exitStoreUnreachable, c.text, s.log())
 		}
 		if strings.Contains(s.log(), "secret") {
 			t.Errorf("%s: the password is in the log", name)
 		}
-	}
-	other := secureEtcd(t, a, a.issue("elsewhere", time.Hour, "127.0.0.9")) // a name that is not the endpoint's
-	bad := args(a.file, mine, "", "")
-	bad[4] = other
-	s := launch(t, "name mismatch", bad...)
-	if code := s.code(15 * time.Second); code != exitStoreUnreachable || !strings.Contains(s.log(), "127.0.0.1") {
-		t.Errorf("name mismatch: exit code %d:\n%s", code, s.log())
 	}
 }
 
@@ -141,8 +141,8 @@ func TestUserOfAnOpenEtcd(t *testing.T) { // S3
 // An etcd out of space: reads go on, writes are refused with 503, and all heals without a restart.
 func TestEtcdOutOfSpace(t *testing.T) { // F10, R13
 	etcd := etcdtest.Start(t, func(c *embed.Config) { c.QuotaBackendBytes = 3 << 20 })
-	c := &cluster{t: t, endpoint: "http://" + etcd.Endpoint, master: mini(t), ttl: 2}
-	s := c.start(freePort(t))
+	c := &cluster{t: t, endpoint: "http://" + etcd.Endpoint, master: mini(t), ttl: 60}
+	s := c.start(etcdtest.FreePort(t))
 	running := s.deploy("/app", 2)
 	client, ctx := etcd.Client(t), etcdtest.Context(t)
 	for n := 0; ; n++ {
@@ -150,15 +150,13 @@ func TestEtcdOutOfSpace(t *testing.T) { // F10, R13
 			break // the alarm is on
 		}
 	}
-	began := time.Now()
 	status, _, text := s.call("PUT", "/v2/apps/app?force=true", testApp("/app", 4))
-	if status != 503 || time.Since(began) > 8*time.Second {
-		t.Errorf("a write: %d after %s: %s", status, time.Since(began), text)
+	if status != 503 {
+		t.Errorf("a write: %d: %s", status, text)
 	}
-	began = time.Now()
 	status, head, text := s.call("PUT", "/v2/apps/other", testApp("/other", 1))
-	if status != 503 || head.Get("Retry-After") == "" || !strings.Contains(text, "out of space") || time.Since(began) > time.Second {
-		t.Errorf("a second write: %d after %s: %v %s", status, time.Since(began), head, text)
+	if status != 503 || head.Get("Retry-After") == "" || !strings.Contains(text, "out of space") {
+		t.Errorf("a second write: %d: %v %s", status, head, text)
 	}
 	if got := s.tasks("/app"); len(got) != len(running) {
 		t.Errorf("reads see %v", got)
@@ -179,11 +177,11 @@ func TestEtcdOutOfSpace(t *testing.T) { // F10, R13
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, 10*time.Second, "writes are taken again", func() bool {
+	within(t, atMost, "writes are taken again", func() bool {
 		status, _, _ := s.call("PUT", "/v2/apps/app?force=true", testApp("/app", 4))
 		return status == 200
 	})
-	within(t, 10*time.Second, "four tasks run", func() bool { return len(s.tasks("/app")) == 4 })
+	within(t, atMost, "four tasks run", func() bool { return len(s.tasks("/app")) == 4 })
 	if s.gone() {
 		t.Error("the server did not survive")
 	}
@@ -191,7 +189,7 @@ func TestEtcdOutOfSpace(t *testing.T) { // F10, R13
 
 // Rows that cannot be read are reported and left alone, and everything else goes on, start after start.
 func TestForeignRowsAreReported(t *testing.T) { // F14
-	c := newCluster(t, 2, 1)
+	c := newCluster(t, 60, 1)
 	lead, _ := c.leader()
 	running := lead.deploy("/app", 1)
 	lead.cmd.Process.Kill()
@@ -208,8 +206,8 @@ func TestForeignRowsAreReported(t *testing.T) { // F14
 		}
 	}
 	for range 2 {
-		next := c.start(freePort(t))
-		within(t, 10*time.Second, "the next leads", func() bool { return next.leads() == next.addr })
+		next := c.start(lead.port())
+		within(t, atMost, "the next leads", func() bool { return next.leads() == next.addr })
 		for _, k := range keys {
 			if !strings.Contains(next.log(), k) {
 				t.Errorf("%s is not reported", k)
@@ -218,7 +216,7 @@ func TestForeignRowsAreReported(t *testing.T) { // F14
 				t.Errorf("%s was touched: %v", k, err)
 			}
 		}
-		within(t, 10*time.Second, "the task is known", func() bool { got := next.tasks("/app"); return len(got) == 1 && got[0] == running[0] })
+		within(t, atMost, "the task is known", func() bool { got := next.tasks("/app"); return len(got) == 1 && got[0] == running[0] })
 		_ = next.cmd.Process.Kill()
 		<-next.exited
 	}

@@ -37,7 +37,9 @@ type balancer struct {
 	ports   []int    // service ports of it
 	text    string
 	reloads int
-	pid     int // of the process that takes connections
+	pid     int           // of the process that takes connections
+	ended   chan struct{} // closed when that has ended
+	served  []string      // backends it may have sent requests to
 	all     []*os.Process
 }
 
@@ -140,6 +142,9 @@ func (b *balancer) look() bool {
 	}
 	text, addrs := haproxyConfig(list.Apps, b.c.base, filepath.Join(b.dir, "s"), b.host)
 	slices.Sort(addrs)
+	for _, addr := range addrs {
+		harness.SayHello(&proxied, addr) // one that goes already is found ill by HAProxy
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if text == b.text {
@@ -163,7 +168,8 @@ func (b *balancer) look() bool {
 }
 
 // reload starts a process with the new configuration, which takes the sockets over and then tells the old one to finish what
-// it has, so that no connection is refused. It returns when the new one answers.
+// it has, so that no connection is refused. When the new one answers and the old one has ended it says good-bye to the
+// backends that only the old one used.
 func (b *balancer) reload() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,11 +184,15 @@ func (b *balancer) reload() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
+	old, ended := b.ended, make(chan struct{})
 	b.running.Go(func() { _ = cmd.Wait(); close(ended) })
-	b.pid, b.all = cmd.Process.Pid, append(b.all, cmd.Process)
+	b.pid, b.ended, b.all = cmd.Process.Pid, ended, append(b.all, cmd.Process)
 	for end := time.Now().Add(waitLimit); time.Now().Before(end); {
 		if answersAs(socket, b.pid) {
+			if old != nil {
+				<-old
+			}
+			b.leave(b.addrs)
 			return nil
 		}
 		select {
@@ -192,6 +202,16 @@ func (b *balancer) reload() error {
 		}
 	}
 	return errors.New("it does not answer")
+}
+
+// leave tells the backends that are not among the others that nothing more will come.
+func (b *balancer) leave(others []string) {
+	for _, addr := range b.served {
+		if !slices.Contains(others, addr) {
+			harness.SayGoodbye(&proxied, addr)
+		}
+	}
+	b.served = slices.Clone(others)
 }
 
 // answersAs asks who takes commands at the socket.
@@ -217,6 +237,7 @@ func (b *balancer) stop() {
 		_ = p.Signal(syscall.SIGTERM) // an error where it has been waited for
 	}
 	b.running.Wait()
+	b.leave(nil)
 	if b.c.Failed() {
 		b.c.Logf("HAProxy: %s\nits configuration:\n%s", &b.output, b.text)
 	}
@@ -251,7 +272,7 @@ func (b *balancer) answers(c *caller, word string) {
 }
 
 // proxied sends each request over a connection of its own, as many clients would.
-var proxied = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var proxied = http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // get asks the proxy at addr for the service of that name; no answer is status 0.
 func get(t testing.TB, addr, name string) harness.Answer {

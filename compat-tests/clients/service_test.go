@@ -1,7 +1,6 @@
 package clients
 
 import (
-	_ "embed"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,16 +8,13 @@ import (
 	"stadion/compat-tests/harness"
 )
 
-//go:embed service.py
-var serviceScript string
-
 type object = map[string]any
 
 // webService is an app that answers word over HTTP. Its program travels in the environment, so that it runs on any agent
 // that has python3. more overrides.
 func (c *caller) webService(id, word string, instances int, more object) object {
 	app := object{"id": id, "instances": instances, "cpus": 0.1, "mem": 32, "taskKillGracePeriodSeconds": 60, "backoffSeconds": 1,
-		"env": object{"SERVICE": serviceScript}, "cmd": "exec python3 -S -c \"$SERVICE\" $PORT0 " + word,
+		"env": object{"SERVICE": harness.WebService}, "cmd": "exec python3 -S -c \"$SERVICE\" $PORT0 " + word,
 		"portDefinitions": []any{object{"port": 0, "name": "http", "protocol": "tcp"}},
 		"upgradeStrategy": object{"minimumHealthCapacity": 1, "maximumOverCapacity": 1},
 		"healthChecks": []any{object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 60, "intervalSeconds": 1,

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	settleLimit  = 60 * time.Second
-	processLimit = 15 * time.Second // for processes that were told to end
+	settleLimit  = 3 * time.Minute
+	processLimit = 90 * time.Second // for processes that were told to end
 
 	operationsPerRound = 9
 	askAgain           = 50 * time.Millisecond

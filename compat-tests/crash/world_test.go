@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	leaseTTL    = "2"                    // seconds
+	leaseTTL    = "60"                   // seconds; nobody waits for its end, and a busy machine must not cost it
 	runMoment   = 2 * time.Second        // a running server dies within this time
 	workMoment  = 120 * time.Millisecond // or within this time after the script began some operation
 	startMoment = 300 * time.Millisecond // a starting server dies within this time

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	requestTimeout = 20 * time.Second
+	requestTimeout = time.Minute
 	askAgain       = 25 * time.Millisecond // between two looks at the same thing
 )
 
@@ -113,6 +113,18 @@ func (a *API) Get(path string, out any) {
 	if err := json.Unmarshal(res.Body, out); err != nil {
 		a.t.Fatalf("GET %s: %v in %s", path, err, res.Body)
 	}
+}
+
+// tryGet is Get where the failure is for the caller.
+func (a *API) tryGet(path string, out any) error {
+	res, err := a.Try(http.MethodGet, path, nil)
+	if err == nil && res.Status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", res.Status, res.Body)
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(res.Body, out)
 }
 
 // Await asks until done says yes, and fails with done's last word when limit is over.

@@ -17,9 +17,9 @@ import (
 
 const (
 	// ReadyTimeout bounds the wait for the line "ready:".
-	ReadyTimeout = 30 * time.Second
-	// StopTimeout bounds an orderly end: the binary promises 10 s.
-	StopTimeout = 15 * time.Second
+	ReadyTimeout = 2 * time.Minute
+	// StopTimeout bounds an orderly end. The binary promises 10 s, on a machine that does nothing else.
+	StopTimeout = time.Minute
 	keepOutput  = 32 << 10 // bytes of stderr that are kept, from the end
 )
 

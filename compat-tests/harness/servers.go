@@ -67,8 +67,9 @@ const (
 	manyPatience = 5   // several members need so many times more
 )
 
-// StartEtcd runs one etcd member on free ports in a directory of the test, with
-// fsync, until the test ends.
+// StartEtcd runs one etcd member on free ports in a directory of the test until the
+// test ends. It never dies but in order, so it need not wait for the disk (no fsync),
+// which may be slow for seconds where others use it as well.
 func StartEtcd(t testing.TB, ports *Ports) *Etcd {
 	t.Helper()
 	e := startEtcds(t, ports, 1)
@@ -96,7 +97,7 @@ func startEtcds(t testing.TB, ports *Ports, n int) *Etcds {
 		if n > 1 {
 			cfg.TickMs, cfg.ElectionMs = etcdTick*manyPatience, etcdElection*manyPatience
 		}
-		cfg.LogLevel = "error"
+		cfg.LogLevel, cfg.UnsafeNoFsync = "error", true
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 		initial = append(initial, cfg.Name+"="+peer.String())
 		e.members, e.Endpoints = append(e.members, cfg), append(e.Endpoints, client.String())

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,6 +94,37 @@ func TaskPids(t testing.TB, dir string) map[string][]int {
 		}
 	}
 	return out
+}
+
+// Sandbox is the working directory of a running task below dir. A task's processes may come and go, so they are looked for
+// until one tells.
+func Sandbox(t testing.TB, dir, id string, limit time.Duration) string {
+	t.Helper()
+	var at string
+	Await(t, limit, "task "+id+" has a process", func() (bool, string) {
+		for _, pid := range TaskPids(t, dir)[id] {
+			var err error
+			if at, err = os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil {
+				return true, ""
+			}
+		}
+		return false, ""
+	})
+	return at
+}
+
+// KillTask kills every process of a running task below dir, as the kernel does when it is out of memory.
+func KillTask(t testing.TB, dir, id string) {
+	t.Helper()
+	pids := TaskPids(t, dir)[id]
+	if len(pids) == 0 {
+		t.Fatalf("task %s has no process", id)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // NoneLeft waits until no process of any task below dir lives.

@@ -107,14 +107,14 @@ func TestDrain(t *testing.T) {
 	m := newMaster(t)
 	f := m.framework(nil).subscribe()
 	o := f.offers(t, agentCount)[0]
-	const stubborn = `trap "" TERM; while true; do sleep 0.1; done`
-	f.accept(t, []offer{o}, launch(task("d1", o, "sleep 600"), task("d2", o, stubborn, obj{"kill_policy": obj{"grace_period": obj{"nanoseconds": 4e9}}}),
-		task("d3", o, `trap "exit 0" TERM; while true; do sleep 0.1; done`)))
+	const stubborn = `trap "" TERM; %s; while true; do sleep 0.1; done`
+	f.accept(t, []offer{o}, launch(task("d1", o, "sleep 600"), task("d2", o, fmt.Sprintf(stubborn, m.mark("d2")), obj{"kill_policy": obj{"grace_period": obj{"nanoseconds": 20e9}}}),
+		task("d3", o, fmt.Sprintf(`trap "exit 0" TERM; %s; while true; do sleep 0.1; done`, m.mark("d3")))))
 	for _, id := range []string{"d1", "d2", "d3"} {
 		f.course(t, id, starting, running)
 	}
 	held := f.offerOf(t, o.AgentID)
-	time.Sleep(300 * time.Millisecond) // for the traps
+	m.marked(t, "d2", "d3") // the traps
 	start := time.Now()
 	m.accepted(t, "DRAIN_AGENT", obj{"agent_id": obj{"value": o.AgentID}, "max_grace_period": obj{"seconds": 1}})
 	draining := func(state, message string) want {
@@ -141,7 +141,7 @@ func TestDrain(t *testing.T) {
 	})
 	t.Run("old command executor keeps the grace period of the task", func(t *testing.T) {
 		f.course(t, "d2", draining("TASK_KILLED", "Command terminated with signal Killed"))
-		span{3500 * time.Millisecond, 6 * time.Second}.check(t, time.Since(start))
+		span{19500 * time.Millisecond, 22 * time.Second}.check(t, time.Since(start))
 	})
 	t.Run("DRAINED when all is acknowledged", func(t *testing.T) {
 		eventually(t, "DRAINED", patience, func() bool { return strings.Contains(encode(m.agentState(o.AgentID)["drain_info"]), `"DRAINED"`) })

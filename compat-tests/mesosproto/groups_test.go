@@ -52,7 +52,8 @@ func TestGroups(t *testing.T) {
 	shared := obj{"container": obj{"type": "MESOS", "volumes": list{obj{"mode": "RW", "container_path": "shared",
 		"source": obj{"type": "SANDBOX_PATH", "sandbox_path": obj{"type": "PARENT", "path": "shared"}}}}}}
 	t.Run("all finish, with a shared volume; FAILURE with status 0", func(t *testing.T) {
-		f.accept(t, []offer{o}, f.group("ex-1", o, []obj{task("g1.a", o, "echo x > shared/f; sleep 1", shared), task("g1.b", o, "sleep 1.5; grep x shared/f", shared)}))
+		f.accept(t, []offer{o}, f.group("ex-1", o, []obj{task("g1.a", o, "echo x > shared/f; "+m.gate("g1"), shared),
+			task("g1.b", o, m.gate("g1")+"; until grep x shared/f; do sleep 0.1; done", shared)}))
 		run(t, "g1.a")
 		f.course(t, "g1.b", starting)
 		st := f.course(t, "g1.b", running)
@@ -68,15 +69,18 @@ func TestGroups(t *testing.T) {
 			t.Errorf("executor_ids of the next offer %s", got)
 		}
 		f.decline(t, 0, o)
+		m.open(t, "g1")
 		f.course(t, "g1.a", ended("TASK_FINISHED", status0))
 		f.course(t, "g1.b", ended("TASK_FINISHED", status0))
 		f.failure(t, o.AgentID, "ex-1", 0)
 	})
 	t.Run("one fails: the others are killed without a reason", func(t *testing.T) {
 		next(t)
-		f.accept(t, []offer{o}, f.group("ex-2", o, []obj{task("g2.a", o, "sleep 1; exit 4"), task("g2.b", o, "sleep 600"),
-			task("g2.c", o, `trap "exit 0" TERM; while true; do sleep 0.1; done`)}))
+		f.accept(t, []offer{o}, f.group("ex-2", o, []obj{task("g2.a", o, m.gate("g2.a")+"; exit 4"), task("g2.b", o, "sleep 600"),
+			task("g2.c", o, `trap "exit 0" TERM; `+m.mark("g2.c")+`; while true; do sleep 0.1; done`)}))
 		run(t, "g2.a", "g2.b", "g2.c")
+		m.marked(t, "g2.c") // the trap
+		m.open(t, "g2.a")
 		f.course(t, "g2.a", ended("TASK_FAILED", "Command exited with status 4"))
 		f.course(t, "g2.b", killing, ended("TASK_KILLED", terminated))
 		f.course(t, "g2.c", killing, ended("TASK_KILLED", status0))
@@ -120,7 +124,7 @@ func TestGroups(t *testing.T) {
 	t.Run("failing health check kills the group", func(t *testing.T) {
 		next(t)
 		check := obj{"health_check": obj{"type": "COMMAND", "command": shell("false"), "delay_seconds": 0, "interval_seconds": 0.3, "grace_period_seconds": 0,
-			"consecutive_failures": 2, "timeout_seconds": 5}}
+			"consecutive_failures": 2, "timeout_seconds": 60}}
 		f.accept(t, []offer{o}, f.group("ex-15", o, []obj{task("g15.a", o, "sleep 600", check), task("g15.b", o, "sleep 600")}))
 		run(t, "g15.a", "g15.b")
 		unhealthy := want{"TASK_RUNNING", "SOURCE_EXECUTOR", "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED", "", true}
@@ -268,10 +272,7 @@ func TestDiskLimit(t *testing.T) {
 	f.accept(t, []offer{o}, launch(task("du", o, "dd if=/dev/zero of=big bs=1M count=30; sleep 600", small)))
 	f.course(t, "du", starting, running)
 	t.Run("TASK_FAILED with limitation", func(t *testing.T) {
-		ev := f.seek(20*time.Second, updateOf("du"))
-		if ev == nil {
-			t.Fatal("no update in 20 s: the quota is not kept")
-		}
+		ev := f.awaitIn(t, "update, as if no quota was kept", patience, updateOf("du"))
 		st := ev.Update.Status
 		fromAgent("TASK_FAILED", "REASON_CONTAINER_LIMITATION_DISK", "Disk usage (...").check(t, st)
 		if encode(st.Limitation) == "null" || st.Container != nil {

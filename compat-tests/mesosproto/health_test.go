@@ -22,7 +22,7 @@ func TestHealth(t *testing.T) {
 	defer web.Close()
 	open := l.Addr().(*net.TCPAddr).Port
 	check := func(kind obj, more obj) obj {
-		h := obj{"delay_seconds": 0, "interval_seconds": 0.3, "timeout_seconds": 2, "grace_period_seconds": 0, "consecutive_failures": 3}
+		h := obj{"delay_seconds": 0, "interval_seconds": 0.3, "timeout_seconds": 60, "grace_period_seconds": 0, "consecutive_failures": 3}
 		for _, o := range []obj{kind, more} {
 			for k, v := range o {
 				h[k] = v
@@ -32,7 +32,7 @@ func TestHealth(t *testing.T) {
 	}
 	command := func(text string) obj { return obj{"type": "COMMAND", "command": shell(text)} }
 	probe := func(kind obj) obj {
-		c := obj{"delay_seconds": 0, "interval_seconds": 0.3, "timeout_seconds": 2}
+		c := obj{"delay_seconds": 0, "interval_seconds": 0.3, "timeout_seconds": 60}
 		for k, v := range kind {
 			c[k] = v
 		}
@@ -44,7 +44,7 @@ func TestHealth(t *testing.T) {
 		task("cmd", o, "sleep 600", check(command("true"), nil)),
 		task("never", o, "sleep 600", check(command("false"), nil)),
 		task("zero", o, "sleep 600", check(command("false"), obj{"consecutive_failures": 0})),
-		task("slow", o, "sleep 600", check(command("sleep 5"), obj{"timeout_seconds": 0.3, "consecutive_failures": 1})),
+		task("slow", o, "sleep 600", check(command("sleep 600"), obj{"timeout_seconds": 0.3, "consecutive_failures": 1})),
 		task("flap", o, "sleep 600", check(command("test -e once || { touch once; exit 1; }"), nil)),
 		task("grace", o, "sleep 600", check(command("false"), obj{"grace_period_seconds": 600})),
 		task("grace2", o, "sleep 600", check(command("test -e once && exit 1; touch once"), obj{"grace_period_seconds": 600})),

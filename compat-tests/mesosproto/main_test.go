@@ -14,7 +14,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stadion/compat-tests/harness"
 )
+
+// exact judges how late things come as well; how early they may come is always judged.
+var exact = flag.Bool("exact", realURL != "", "judge how late things come too: only where nothing else runs on the machine")
 
 const (
 	agentCount      = 2
@@ -22,7 +27,7 @@ const (
 	agentAttributes = "rack:r1;zone:z1"
 	// sideBySide is how many tests run at once. They mostly wait, so more than cores.
 	sideBySide   = 14
-	startTimeout = 20 * time.Second
+	startTimeout = 2 * time.Minute
 	tasksTimeout = 6 * time.Second // more than the grace period of a kill
 )
 
@@ -97,7 +102,7 @@ func newMasterWith(t *testing.T, resources, attributes string, more ...string) *
 		return m
 	}
 	m.dir = t.TempDir()
-	m.start(0)
+	m.start(harness.NewPorts(t).Next(t)) // nobody takes it while the master is away
 	t.Cleanup(func() {
 		m.awaitTasks()
 		m.stop(os.Interrupt)
@@ -152,7 +157,7 @@ func (m *master) processesWith(text string) []int {
 	return out
 }
 
-// start runs the miniature on a port, 0 for any free one.
+// start runs the miniature on a port.
 func (m *master) start(port int) {
 	m.t.Helper()
 	path, err := stadionBinary()
@@ -207,6 +212,45 @@ func (m *master) stop(sig os.Signal) {
 		m.t.Errorf("end of the miniature: %v", err)
 	}
 	m.proc = nil
+}
+
+// gate is a command that takes as long as it takes until open is called with its name; a moment on a real master, whose
+// agents may be elsewhere.
+func (m *master) gate(name string) string {
+	if realURL != "" {
+		return "sleep 2"
+	}
+	return fmt.Sprintf("until test -e %s; do sleep 0.1; done", filepath.Join(m.dir, name))
+}
+
+func (m *master) open(t *testing.T, name string) {
+	t.Helper()
+	if realURL != "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mark is a command after which marked returns for its name.
+func (m *master) mark(name string) string {
+	if realURL != "" {
+		return "true"
+	}
+	return "touch " + filepath.Join(m.dir, name)
+}
+
+// marked waits until commands have come to their marks. On a real master nothing tells, so it gives them time.
+func (m *master) marked(t *testing.T, names ...string) {
+	t.Helper()
+	if realURL != "" {
+		time.Sleep(300 * time.Millisecond)
+		return
+	}
+	for _, name := range names {
+		eventually(t, "mark "+name, patience, func() bool { _, err := os.Stat(filepath.Join(m.dir, name)); return err == nil })
+	}
 }
 
 // onlyMiniature skips what kills or stops processes of the cluster.

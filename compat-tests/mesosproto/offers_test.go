@@ -131,12 +131,13 @@ func decimal(v float64) string {
 	return text
 }
 
-// span is a time between two values; rounds come every second.
+// span is a time between two values; rounds come every second. The later one is judged with -exact alone, since a machine
+// may be busy with something else for any time.
 type span struct{ from, to time.Duration }
 
 func (s span) check(t *testing.T, took time.Duration) {
 	t.Helper()
-	if took < s.from || took > s.to {
+	if took < s.from || *exact && took > s.to {
 		t.Errorf("took %s, want %s to %s", took, s.from, s.to)
 	}
 }
@@ -218,7 +219,7 @@ func TestFilterRules(t *testing.T) {
 		f := m.framework(nil).subscribe()
 		o := f.offerOf(t, "")
 		start := time.Now()
-		f.must(t, "ACCEPT", obj{"offer_ids": ids(o), "operations": list{launch(task("t", o, "sleep 1"))}, "filters": obj{"refuse_seconds": 30}})
+		f.must(t, "ACCEPT", obj{"offer_ids": ids(o), "operations": list{launch(task("t", o, "sleep 1"))}, "filters": obj{"refuse_seconds": 600}})
 		f.course(t, "t", starting, running, ended("TASK_FINISHED", "Command exited with status 0"))
 		f.offerOf(t, o.AgentID)
 		span{time.Second, 4 * time.Second}.check(t, time.Since(start))
@@ -243,7 +244,7 @@ func TestFilterRules(t *testing.T) {
 		m := newMaster(t)
 		f := m.framework(nil).subscribe()
 		all := f.offers(t, agentCount)
-		f.decline(t, 30, all[0])
+		f.decline(t, 600, all[0])
 		f.never(t, "RESCIND or OFFERS", 20*time.Second, func(e *event) bool { return e.Type == "RESCIND" || e.Type == "OFFERS" })
 		f.accept(t, all[1:2], launch(task("held", all[1], "true")))
 		f.course(t, "held", starting, running, ended("TASK_FINISHED", "Command exited with status 0"))
@@ -293,11 +294,12 @@ func offerOfAgent(id string) func(*event) bool {
 func TestAcceptErrors(t *testing.T) {
 	m := newMaster(t)
 	f := m.framework(nil).subscribe()
-	g := m.oldFramework().subscribe()
+	all := f.offers(t, agentCount)
+	g := m.oldFramework().subscribe() // wants nothing: what f gives back is offered to f again
+	g.must(t, "SUPPRESS", nil)
 	const intro = "Task launched with invalid offers: "
 	dropped := func(text string) want { return fromMaster("TASK_DROPPED", "REASON_INVALID_OFFERS", intro+text) }
 	lost := func(text string) want { return fromMaster("TASK_LOST", "REASON_INVALID_OFFERS", intro+text) }
-	all := f.offers(t, agentCount)
 	a, b := all[0], all[1]
 	nosuch := offer{ID: "nosuch", AgentID: a.AgentID, Role: "web"}
 	t.Run("unknown offer", func(t *testing.T) {
@@ -322,7 +324,6 @@ func TestAcceptErrors(t *testing.T) {
 		f.course(t, "u4", dropped("Offer "+a.ID+" is no longer valid"))
 		f.course(t, "u5", dropped("Offer "+a.ID+" is no longer valid"))
 		f.course(t, "u3", starting, running, ended("TASK_FINISHED", "Command exited with status 0"))
-		g.must(t, "SUPPRESS", nil)
 	})
 	t.Run("offer twice in one ACCEPT", func(t *testing.T) {
 		f.accept(t, []offer{b, b}, launch(task("u6", b, "true")))
@@ -380,9 +381,10 @@ func (f *framework) wholeOffer(t *testing.T, was offer) offer {
 
 // joinedOffers holds the rest of an agent while a task ends, and so gets two offers of it.
 func joinedOffers(t *testing.T, f *framework, o offer) {
-	f.accept(t, []offer{o}, launch(task("y0", o, "sleep 2", obj{"resources": list{cpus(1, "web"), mem(128, "web")}})))
+	f.accept(t, []offer{o}, launch(task("y0", o, "sleep 600", obj{"resources": list{cpus(1, "web"), mem(128, "web")}})))
 	first := f.offerOf(t, o.AgentID)
-	f.course(t, "y0", starting, running, ended("TASK_FINISHED", "Command exited with status 0"))
+	f.course(t, "y0", starting, running)
+	f.kill(t, "y0")
 	second := f.offerOf(t, o.AgentID)
 	if second.scalar("cpus") != 1 {
 		t.Fatalf("second offer has %v cpus", second.scalar("cpus"))

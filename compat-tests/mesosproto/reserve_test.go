@@ -142,10 +142,11 @@ func TestReserve(t *testing.T) {
 		}
 	})
 	t.Run("RESERVE, CREATE and LAUNCH in one ACCEPT; DESTROY of a used volume has no effect", func(t *testing.T) {
-		f.accept(t, []offer{o}, operation("RESERVE", "", c, mb, d), operation("CREATE", "", vol), launch(task("pv.4", o, "sleep 2", pinned)))
+		f.accept(t, []offer{o}, operation("RESERVE", "", c, mb, d), operation("CREATE", "", vol), launch(task("pv.4", o, m.gate("pv.4"), pinned)))
 		f.course(t, "pv.4", starting, running)
 		o = again(t)
 		f.accept(t, []offer{o}, operation("DESTROY", "", vol))
+		m.open(t, "pv.4")
 		f.course(t, "pv.4", ended("TASK_FINISHED", status0))
 		o = f.offerWith(t, "offer of the volume", func(o offer) bool { _, v := part(o); return len(v) == 1 })
 		f.accept(t, []offer{o}, operation("DESTROY", "", vol), operation("UNRESERVE", "", c, mb, d))
@@ -304,8 +305,8 @@ func TestOperationsNotAcknowledged(t *testing.T) {
 	first := f.await("status", patience, status)
 	for _, after := range []time.Duration{10 * time.Second, 20 * time.Second} {
 		t.Run("again after "+after.String(), func(t *testing.T) {
-			next := f.awaitIn(t, "status", after+5*time.Second, status)
-			span{after - time.Second/2, after + 3*time.Second/2}.check(t, next.at.Sub(first.at))
+			next := f.awaitIn(t, "status", after+patience, status)
+			span{after * 7 / 10, after + 3*time.Second/2}.check(t, next.at.Sub(first.at))
 			if next.raw != first.raw {
 				t.Errorf("%s\nthen %s", first.raw, next.raw)
 			}

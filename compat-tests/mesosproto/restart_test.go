@@ -35,11 +35,12 @@ func TestMasterRestart(t *testing.T) {
 	f := m.framework(obj{"failover_timeout": 300}).subscribe()
 	all := f.offers(t, agentCount)
 	o := all[0]
-	f.accept(t, []offer{o}, launch(task("m1", o, "sleep 600"), task("m2", o, "sleep 3")))
+	f.accept(t, []offer{o}, launch(task("m1", o, "sleep 600"), task("m2", o, m.gate("m2"))))
 	f.course(t, "m1", starting, running)
 	f.course(t, "m2", starting, running)
 	old := strings.SplitN(f.id, "-0000", 2)[0]
 	m.restart(t)
+	m.open(t, "m2")
 	t.Run("stream is cut without the last chunk", func(t *testing.T) {
 		if err := f.awaitEnd(t, patience); err == nil {
 			t.Error("clean end of the stream")

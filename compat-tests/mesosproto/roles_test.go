@@ -38,7 +38,7 @@ func TestSuppress(t *testing.T) {
 	})
 	t.Run("SUPPRESS of the other role, REVIVE of all lifts it and filters", func(t *testing.T) {
 		f.must(t, "SUPPRESS", roles("db"))
-		f.decline(t, 30, held...)
+		f.decline(t, 600, held...)
 		f.never(t, "OFFERS", 1500*time.Millisecond, isOffers)
 		start := time.Now()
 		f.must(t, "REVIVE", nil)
@@ -51,7 +51,7 @@ func TestSuppress(t *testing.T) {
 			was[o.AgentID] = o.Role
 		}
 		start := time.Now()
-		f.decline(t, 30, held...)
+		f.decline(t, 600, held...)
 		held = f.offers(t, agentCount)
 		span{0, 1500 * time.Millisecond}.check(t, time.Since(start))
 		for _, o := range held {
@@ -135,7 +135,7 @@ func TestUpdateFramework(t *testing.T) {
 	})
 	t.Run("suppressed_roles left out are none", func(t *testing.T) {
 		ok(t, both, nil)
-		f.decline(t, 30, held...)
+		f.decline(t, 600, held...)
 		held = f.offers(t, agentCount)
 		for _, o := range held {
 			if o.Role != "web" {

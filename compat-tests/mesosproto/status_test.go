@@ -2,6 +2,7 @@ package mesosproto
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -72,8 +73,8 @@ func TestNotAcknowledged(t *testing.T) {
 	st := first.Update.Status
 	f.offerOf(t, o.AgentID) // the rest
 	t.Run("first again after 10 s, the same byte for byte", func(t *testing.T) {
-		next := f.awaitIn(t, "update", 15*time.Second, updateOf("na"))
-		span{9500 * time.Millisecond, 11500 * time.Millisecond}.check(t, next.at.Sub(first.at))
+		next := f.awaitIn(t, "update", 10*time.Second+patience, updateOf("na"))
+		span{7 * time.Second, 11500 * time.Millisecond}.check(t, next.at.Sub(first.at))
 		if next.raw != first.raw {
 			t.Errorf("%s\nthen %s", first.raw, next.raw)
 		}
@@ -89,8 +90,8 @@ func TestNotAcknowledged(t *testing.T) {
 		f.never(t, "the next update", 2*time.Second, updateOf("na"))
 	})
 	t.Run("then after 20 s", func(t *testing.T) {
-		next := f.awaitIn(t, "update", 25*time.Second, updateOf("na"))
-		span{19500 * time.Millisecond, 21500 * time.Millisecond}.check(t, next.at.Sub(first.at))
+		next := f.awaitIn(t, "update", 20*time.Second+patience, updateOf("na"))
+		span{14 * time.Second, 21500 * time.Millisecond}.check(t, next.at.Sub(first.at))
 		if next.raw != first.raw {
 			t.Errorf("%s\nthen %s", first.raw, next.raw)
 		}
@@ -105,7 +106,7 @@ func TestNotAcknowledged(t *testing.T) {
 	f.must(t, "KILL", obj{"task_id": obj{"value": "na"}})
 	t.Run("later updates wait; the timer starts anew for each", func(t *testing.T) {
 		next := f.update(t, "na", "TASK_RUNNING") // again, not KILLING
-		span{9 * time.Second, 11500 * time.Millisecond}.check(t, time.Since(start))
+		span{7 * time.Second, 11500 * time.Millisecond}.check(t, time.Since(start))
 		f.acknowledge(f.streamID(), next)
 		kill := f.course(t, "na", killing)
 		f.acknowledge(f.streamID(), kill)
@@ -148,7 +149,7 @@ func TestEnds(t *testing.T) {
 		{"binary not found without a shell is 1", "argv", "", obj{"command": obj{"shell": false, "value": "/no/such/binary", "arguments": list{"x"}}}, failed("Command exited with status 1")},
 		{"arguments without a shell", "argvok", "", obj{"command": obj{"shell": false, "value": "/bin/sh", "arguments": list{"sh", "-c", "exit 0"}}},
 			[]want{starting, running, ended("TASK_FINISHED", status0)}},
-		{"max_completion_time", "maxcompl", "sleep 600", obj{"max_completion_time": obj{"nanoseconds": 2e9}},
+		{"max_completion_time", "maxcompl", "sleep 600", obj{"max_completion_time": obj{"nanoseconds": 5e9}},
 			[]want{starting, running, {"TASK_FAILED", "SOURCE_EXECUTOR", "REASON_MAX_COMPLETION_TIME_REACHED", "Command terminated with signal Terminated", true}}},
 		{"URI is fetched into the sandbox", "okfetch", "", fetch("good.txt", "grep -q hello good.txt"), []want{starting, running, ended("TASK_FINISHED", status0)}},
 		{"fetch failure", "badfetch", "", fetch("bad.txt", "true"), []want{fromAgent("TASK_FAILED", "REASON_CONTAINER_LAUNCH_FAILED",
@@ -201,12 +202,13 @@ func TestKill(t *testing.T) {
 	policy := func(seconds float64) obj {
 		return obj{"kill_policy": obj{"grace_period": obj{"nanoseconds": seconds * 1e9}}}
 	}
-	const stubborn = `trap "" TERM; while true; do sleep 0.1; done`
-	onTerm := func(code string) string { return `trap "exit ` + code + `" TERM; while true; do sleep 0.1; done` }
+	onTerm := func(id, then string) string {
+		return fmt.Sprintf(`trap %q TERM; %s; while true; do sleep 0.1; done`, then, m.mark(id))
+	}
 	commands := []struct {
 		id, command string
 		changes     obj
-	}{{"k1", "sleep 600", nil}, {"k2", stubborn, policy(1)}, {"k3", onTerm("0"), nil}, {"k7", onTerm("5"), nil}, {"k4", stubborn, nil},
+	}{{"k1", "sleep 600", nil}, {"k2", onTerm("k2", ""), policy(1)}, {"k3", onTerm("k3", "exit 0"), nil}, {"k7", onTerm("k7", "exit 5"), nil}, {"k4", onTerm("k4", ""), nil},
 		{"k5", "sleep 600", nil}, {"k6", "sleep 600", nil}}
 	var tasks []obj
 	for _, c := range commands {
@@ -216,7 +218,7 @@ func TestKill(t *testing.T) {
 	for _, c := range commands {
 		f.course(t, c.id, starting, running)
 	}
-	time.Sleep(300 * time.Millisecond) // the shells need it to set their traps, and nothing tells
+	m.marked(t, "k2", "k3", "k7", "k4") // the traps
 	kill := func(t *testing.T, id string, more obj) {
 		t.Helper()
 		body := obj{"task_id": obj{"value": id}}
@@ -315,7 +317,7 @@ func TestKillOfHTTPCommandExecutor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.course(t, c.id, killing, bySignal)
-			if took := time.Since(start); took < c.after-100*time.Millisecond || took > 25*time.Second {
+			if took := time.Since(start); took < c.after-100*time.Millisecond || took > 29*time.Second {
 				t.Errorf("SIGKILL after %s, want %s", took, c.after)
 			}
 		})
@@ -351,10 +353,10 @@ func TestKillWithoutCapabilities(t *testing.T) {
 	m := newMaster(t)
 	f := m.framework(obj{"capabilities": capabilities("MULTI_ROLE")}).subscribe()
 	o := f.offers(t, agentCount)[0]
-	f.accept(t, []offer{o}, launch(task("p1", o, "sleep 600"), task("p2", o, `trap "" TERM; while true; do sleep 0.1; done`)))
+	f.accept(t, []offer{o}, launch(task("p1", o, "sleep 600"), task("p2", o, `trap "" TERM; `+m.mark("p2")+`; while true; do sleep 0.1; done`)))
 	f.course(t, "p1", starting, running)
 	f.course(t, "p2", starting, running)
-	time.Sleep(300 * time.Millisecond) // for the trap
+	m.marked(t, "p2") // the trap
 	start := time.Now()
 	for _, id := range []string{"p1", "p2"} {
 		f.must(t, "KILL", obj{"task_id": obj{"value": id}})

@@ -95,13 +95,11 @@ func TestSubscribed(t *testing.T) {
 		}
 	})
 	t.Run("HEARTBEAT, then OFFERS within milliseconds", func(t *testing.T) {
-		if ev := f.awaitIn(t, "event", time.Second, func(*event) bool { return true }); ev.Type != "HEARTBEAT" {
+		if ev := f.awaitIn(t, "event", patience, func(*event) bool { return true }); ev.Type != "HEARTBEAT" {
 			t.Errorf("second event %s", ev.raw)
 		}
 		o := f.awaitIn(t, "OFFERS", patience, isOffers)
-		if took := o.at.Sub(ev.at); took > 500*time.Millisecond {
-			t.Errorf("OFFERS came %s after SUBSCRIBED", took)
-		}
+		span{0, 500 * time.Millisecond}.check(t, o.at.Sub(ev.at))
 	})
 }
 
@@ -223,7 +221,7 @@ func TestDisconnect(t *testing.T) {
 		}
 		f.twin(nil).refusedWith(t, removed)
 	})
-	f := m.framework(obj{"failover_timeout": 3}).subscribe()
+	f := m.framework(obj{"failover_timeout": 15}).subscribe()
 	f.run(t, "kept", f.offerOf(t, ""))
 	f.accept(t, []offer{f.offerOf(t, "")}, launch())
 	old := f.streamID()
@@ -237,7 +235,7 @@ func TestDisconnect(t *testing.T) {
 	t.Run("call of a disconnected framework is 403", func(t *testing.T) {
 		m.call(obj{"type": "REVIVE", "framework_id": obj{"value": f.id}}, old).check(t, 403, "Framework is not subscribed")
 	})
-	g := f.twin(obj{"failover_timeout": 3})
+	g := f.twin(obj{"failover_timeout": 15})
 	g.subscribe()
 	t.Run("back in time: same id, new stream id, tasks run on", func(t *testing.T) {
 		if g.id != f.id || g.streamID() == old {
@@ -252,13 +250,11 @@ func TestDisconnect(t *testing.T) {
 			t.Errorf("offers %v", sub)
 		}
 	})
-	g.close()
 	start := time.Now()
+	g.close()
 	t.Run("after the timeout it is removed", func(t *testing.T) {
-		eventually(t, "framework completed", patience, func() bool { return m.lookup("completed_frameworks", f.id) != nil })
-		if took := time.Since(start); took < 2500*time.Millisecond {
-			t.Errorf("removed after %s, failover_timeout is 3 s", took)
-		}
+		eventually(t, "framework completed", 15*time.Second+patience, func() bool { return m.lookup("completed_frameworks", f.id) != nil })
+		span{14500 * time.Millisecond, 18 * time.Second}.check(t, time.Since(start))
 		f.twin(nil).refusedWith(t, removed)
 	})
 	t.Run("call of a framework that was removed after its timeout", func(t *testing.T) { g.send("REVIVE", nil).check(t, 400, "Framework cannot be found") })

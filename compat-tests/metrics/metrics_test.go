@@ -12,7 +12,7 @@ import (
 	"stadion/compat-tests/harness"
 )
 
-const limit = 60 * time.Second
+const limit = 2 * time.Minute
 
 func TestMain(m *testing.M) { harness.Main(m) }
 

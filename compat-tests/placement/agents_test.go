@@ -36,7 +36,7 @@ func newSite(t *testing.T, agents int, flags ...string) *site {
 	s.faults = harness.NewAPI(t, fmt.Sprintf("http://127.0.0.1:%d", s.side))
 	s.start(agents)
 	args := []string{"server", "--master", fmt.Sprintf("127.0.0.1:%d", s.port), "--etcd_endpoints", etcd.Endpoint, "--http_address", "127.0.0.1",
-		"--http_port", strconv.Itoa(s.ports.Next(t)), "--hostname", "127.0.0.1", "--etcd_lease_ttl", "2"}
+		"--http_port", strconv.Itoa(s.ports.Next(t)), "--hostname", "127.0.0.1", "--etcd_lease_ttl", "60"}
 	s.api = harness.NewAPI(t, harness.Start(t, append(args, flags...)...).Ready())
 	return s
 }

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	placeLimit = 20 * time.Second // until tasks run, or a refusal is counted
-	racks      = 5                // agents of the shared server, each in a rack of its own
+	placeLimit = 2 * time.Minute // until tasks run, or a refusal is counted
+	racks      = 5               // agents of the shared server, each in a rack of its own
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }

@@ -3,6 +3,8 @@ package proxies
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,8 +12,8 @@ import (
 )
 
 const (
-	beat = 15 * time.Second // an empty line comes about every 10 s (http-api.md 11.1)
-	soon = 3 * time.Second  // for what must not come
+	beat = 2 * time.Minute // an empty line comes about every 10 s (http-api.md 11.1)
+	soon = 3 * time.Second // for what must not come
 )
 
 func of(kind string, fields ...any) func(harness.Event) bool {
@@ -97,7 +99,7 @@ func replay(t *testing.T, srv *harness.Server, id string) {
 	}
 }
 
-// TestUnhealthy: a task that answers with 404 is killed after its failures and
+// TestUnhealthy: a task that answers with 404 one day is killed after its failures and
 // replaced, with the events proxies and operators wait for.
 func TestUnhealthy(t *testing.T) {
 	t.Parallel()
@@ -105,15 +107,24 @@ func TestUnhealthy(t *testing.T) {
 	stream := srv.OpenEvents("?event_type=unhealthy_instance_kill_event&event_type=failed_health_check_event&event_type=status_update_event", nil)
 	app := web("/ill", 1)
 	app["readinessChecks"] = []any{}
-	app["healthChecks"] = []any{map[string]any{"protocol": "HTTP", "path": "/nothing-here", "portIndex": 0, "gracePeriodSeconds": 1, "intervalSeconds": 1,
-		"timeoutSeconds": 1, "maxConsecutiveFailures": 2}}
-	srv.Must("POST", "/v2/apps", app, http.StatusCreated)
+	app["cmd"] = "touch here; " + app["cmd"].(string)
+	app["healthChecks"] = []any{map[string]any{"protocol": "HTTP", "path": "/here", "portIndex": 0, "gracePeriodSeconds": 120, "intervalSeconds": 1,
+		"timeoutSeconds": 30, "maxConsecutiveFailures": 2}}
+	deploy(t, srv.API, app)
+	var first struct{ Tasks []struct{ ID string } }
+	srv.Get("/v2/apps/ill/tasks", &first)
+	if err := os.Remove(filepath.Join(harness.Sandbox(t, srv.Dir, first.Tasks[0].ID, limit), "here")); err != nil {
+		t.Fatal(err)
+	}
 	stream.Next(limit, "a failed check", of("failed_health_check_event", "appId", "/ill"))
 	harness.Await(t, limit, "the counts show it", func() (bool, string) {
 		body := srv.Must("GET", "/v2/apps/ill", nil)
 		return at(body.JSON(), "app", "tasksUnhealthy") == 1.0, string(body.Body)
 	})
 	killed, _ := stream.Next(limit, "a kill for ill health", of("unhealthy_instance_kill_event", "appId", "/ill", "host", "127.0.0.1"))
+	if killed.Data["taskId"] != first.Tasks[0].ID {
+		t.Errorf("%v was killed, not %s", killed.Data["taskId"], first.Tasks[0].ID)
+	}
 	if reason, _ := killed.Data["reason"].(string); reason != "404 File not found" && reason != "404 Not Found" {
 		t.Errorf("reason %q", reason)
 	}

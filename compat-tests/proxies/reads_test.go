@@ -2,6 +2,7 @@ package proxies
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"stadion/compat-tests/harness"
 )
 
-const limit = 40 * time.Second
+const limit = 2 * time.Minute
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
@@ -20,8 +21,8 @@ func web(id string, instances int) map[string]any {
 	return map[string]any{"id": id, "cmd": "exec python3 -m http.server $PORT0", "cpus": 0.1, "mem": 32, "instances": instances,
 		"labels":          map[string]string{"HAPROXY_GROUP": "external", "HAPROXY_0_VHOST": "web.example.com"},
 		"portDefinitions": []any{map[string]any{"port": 0, "name": "http", "protocol": "tcp", "labels": map[string]string{"VIP_0": "/web:80"}}},
-		"healthChecks": []any{map[string]any{"protocol": "HTTP", "path": "/", "portIndex": 0, "gracePeriodSeconds": 20, "intervalSeconds": 1,
-			"timeoutSeconds": 2, "maxConsecutiveFailures": 5}},
+		"healthChecks": []any{map[string]any{"protocol": "HTTP", "path": "/", "portIndex": 0, "gracePeriodSeconds": 120, "intervalSeconds": 1,
+			"timeoutSeconds": 30, "maxConsecutiveFailures": 5}},
 		"readinessChecks": []any{map[string]any{"name": "up", "portName": "http", "path": "/", "intervalSeconds": 2, "timeoutSeconds": 1}}}
 }
 
@@ -184,10 +185,9 @@ var plainLine = regexp.MustCompile(`^prod_web\t1[0-9]{4}\t127\.0\.0\.1:2[0-9]{4}
 func plainText(t *testing.T, api *harness.API) {
 	for _, path := range []string{"/v2/tasks", "/v2/apps/prod/web/tasks"} {
 		res := get(t, "GET", api.URL+path, "Accept", "text/plain")
-		text := make([]byte, 4096)
-		n, _ := res.Body.Read(text)
-		if res.StatusCode != http.StatusOK || !plainLine.Match(text[:n]) {
-			t.Errorf("%s: %d %q", path, res.StatusCode, text[:n])
+		text, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || !plainLine.Match(text) {
+			t.Errorf("%s: %d %q %v", path, res.StatusCode, text, err)
 		}
 	}
 }

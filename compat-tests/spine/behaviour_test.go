@@ -39,7 +39,7 @@ func TestFailedUpgrade(t *testing.T) {
 	k := &kind{T: t, srv: harness.Dev(t)}
 	const works = "exec python3 -m http.server $PORT0"
 	k.srv.Must("POST", "/v2/apps", map[string]any{"id": "/app", "cmd": works, "cpus": 0.1, "mem": 16, "instances": 3, "backoffSeconds": 1,
-		"healthChecks": []any{map[string]any{"protocol": "HTTP", "path": "/", "portIndex": 0, "gracePeriodSeconds": 20, "intervalSeconds": 1, "timeoutSeconds": 2}}}, http.StatusCreated)
+		"healthChecks": []any{map[string]any{"protocol": "HTTP", "path": "/", "portIndex": 0, "gracePeriodSeconds": 120, "intervalSeconds": 1, "timeoutSeconds": 30}}}, http.StatusCreated)
 	k.quiet()
 	before := k.appTasks("/app")
 	res := k.srv.Must("PUT", "/v2/apps/app", map[string]any{"cmd": "exit 1"})
@@ -179,12 +179,9 @@ func TestKillGrace(t *testing.T) {
 		"cpus": 0.1, "mem": 16, "taskKillGracePeriodSeconds": grace}, http.StatusCreated)
 	k.quiet()
 	sandboxes := map[string]string{}
-	for id, pids := range harness.TaskPids(t, k.srv.Dir) {
+	for id := range harness.TaskPids(t, k.srv.Dir) {
 		name, _, _ := strings.Cut(id, ".")
-		dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pids[0]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		dir := harness.Sandbox(t, k.srv.Dir, id, reachLimit)
 		sandboxes[name] = dir
 		harness.Await(t, reachLimit, name+" has set its trap", func() (bool, string) {
 			_, err := os.Stat(dir + "/up")

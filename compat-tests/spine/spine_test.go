@@ -3,7 +3,6 @@ package spine
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,10 +15,9 @@ import (
 )
 
 const (
-	deployLimit  = 60 * time.Second
-	reachLimit   = 15 * time.Second
+	deployLimit  = 2 * time.Minute
+	reachLimit   = time.Minute
 	pollInterval = 20 * time.Millisecond
-	drainSeconds = 3 // of web.py: health checks come every second, and a proxy looks ten times as often
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -136,13 +134,13 @@ func plain(id string) *marathon.Application {
 	return new(marathon.Application).Name(id).Command("exec python3 -m http.server $PORT0").CPU(0.1).Memory(32)
 }
 
-// graceful is an app of web.py that says word.
+// graceful is an app of the harness's web service that says word.
 func graceful(script, id, word string) *marathon.Application {
 	app := new(marathon.Application).Name(id).CPU(0.1).Memory(32).Count(3).
-		Command(fmt.Sprintf("exec python3 %s $PORT0 %s %d", script, word, drainSeconds)).SetTaskKillGracePeriod(2 * drainSeconds)
+		Command(fmt.Sprintf("exec python3 %s $PORT0 %s", script, word)).SetTaskKillGracePeriod(120)
 	path, index, failures := "/health", 0, 10
 	app.AddHealthCheck(marathon.HealthCheck{Protocol: "HTTP", Path: &path, PortIndex: &index, MaxConsecutiveFailures: &failures,
-		GracePeriodSeconds: 20, IntervalSeconds: 1, TimeoutSeconds: 2})
+		GracePeriodSeconds: 120, IntervalSeconds: 1, TimeoutSeconds: 30})
 	return app.SetUpgradeStrategy(marathon.UpgradeStrategy{}.SetMinimumHealthCapacity(1).SetMaximumOverCapacity(1))
 }
 
@@ -322,19 +320,13 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	script := filepath.Join(s.srv.Dir, "web.py")
-	text, err := os.ReadFile("web.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(script, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.WriteWebService(t, script)
 	s.create(graceful(script, "/service", "first"))
 	if ok := must(s.m.ApplicationOK("/service"))(s); !ok {
 		t.Fatal("deployed, yet not OK")
 	}
 	first := must(s.m.Application("/service"))(s)
-	load := startLoad(s, "/service")
+	load := harness.StartLoad(t, nil, func() ([]string, error) { return s.srv.Addresses("/service", true) })
 	s.step("rolling upgrade", func(s *story) {
 		s.wait(s.m.UpdateApplication(graceful(script, "/service", "second"), false))
 		s.says("second", 3)
@@ -346,7 +338,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		s.wait(s.m.SetApplicationVersion("/service", &marathon.ApplicationVersion{Version: first.Version}))
 		s.says("first", 3)
 	})
-	load.stop(s)
+	load.Judge(t, "first", "second")
 	s.wait(s.m.DeleteApplication("/service", false))
 	harness.NoneLeft(t, s.srv.Dir, reachLimit)
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"stadion/compat-tests/harness"
@@ -79,11 +78,7 @@ func TestResidentPod(t *testing.T) {
 		}
 		w.holds(1)
 	}
-	change("a container fails", func() {
-		if err := syscall.Kill(harness.TaskPids(w, w.dir)[reader][0], syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-	})
+	change("a container fails", func() { harness.KillTask(w, w.dir, reader) })
 	change("killed", func() { w.Must("DELETE", podPath+"::instances/"+first.ID, nil, 200) })
 	change("upgraded while the server dies", func() {
 		w.Must("PUT", podPath, residentPod(c.script, "two", 1), 200)

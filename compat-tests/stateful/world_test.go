@@ -13,7 +13,10 @@ import (
 	"stadion/compat-tests/harness"
 )
 
-const limit = 20 * time.Second
+// leaseTTL is in seconds. Nobody waits for its end, and a server whose machine is busy must not lose it.
+const leaseTTL = "60"
+
+const limit = 2 * time.Minute
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
@@ -43,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	w.master = "127.0.0.1:" + port
 	w.mesosArgs = []string{"minimesos", "--port", port, "--work_dir", w.dir, "--resources", ports.Resources()}
 	w.serverArgs = []string{"server", "--master", w.master, "--etcd_endpoints", etcd.Endpoint, "--http_address", "127.0.0.1", "--http_port",
-		strconv.Itoa(ports.Next(t)), "--hostname", "127.0.0.1", "--etcd_lease_ttl", "2", "--mesos_role", "dev", "--mesos_authentication_principal", "p"}
+		strconv.Itoa(ports.Next(t)), "--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL, "--mesos_role", "dev", "--mesos_authentication_principal", "p"}
 	w.startMesos()
 	w.startServer()
 	return w
@@ -113,17 +116,7 @@ func (w *world) running(id string, n int) []task {
 // sandbox is the working directory of a running task.
 func (w *world) sandbox(id string) string {
 	w.Helper()
-	var dir string
-	harness.Await(w, limit, "task "+id+" has a process", func() (bool, string) {
-		for _, pid := range harness.TaskPids(w, w.dir)[id] {
-			if at, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil {
-				dir = at
-				return true, ""
-			}
-		}
-		return false, ""
-	})
-	return dir
+	return harness.Sandbox(w, w.dir, id, limit)
 }
 
 // reserved is what the master says is reserved on its agents, in MiB of disk; a

@@ -2,11 +2,11 @@
 // the test learns the backends the two ways proxies do, by polling the API and from
 // the event stream, and sends every request to one of them: none may fail.
 //
-//	clients --> proxy --(one connection per request)--> web.py on agent 0, 1
-//	              ^ /v2/apps/service?embed=app.tasks, /v2/events
+//	clients --> proxy --(one connection per request)--> web service on agent 0, 1
+//	              ^ /v2/apps/service/tasks, /v2/events
 //	              |
 //	           stadion  <-- PUT, DELETE /v2/deployments/{id}, force, scale, a version that crashes
 //
-// web.py behaves as services should: at SIGTERM it reports itself unhealthy, goes on
-// serving until proxies have noticed, and ends.
+// The web service behaves as services should: at SIGTERM it reports itself unhealthy, goes on
+// serving until the proxy has noticed, and ends. How the two do this stands in harness (Load, web.py).
 package upgrade

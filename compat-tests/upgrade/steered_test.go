@@ -50,7 +50,7 @@ func TestCanary(t *testing.T) {
 	w.put(w.web("first", n, wide), "")
 	w.quiet()
 	w.complete(n)
-	load := startLoad(w, false)
+	load := w.load(false)
 	id := w.put(w.web("second", n, object{"labels": object{"STADION_CANARY": "1"}, "upgradeStrategy": wide["upgradeStrategy"]}), "")
 	w.waitsFor(id, "promotion")
 	w.complete(n)
@@ -59,18 +59,18 @@ func TestCanary(t *testing.T) {
 	}
 	w.Must("POST", "/v2/deployments/"+id+"/pause", nil, 200)
 	w.waitsFor(id, "resume")
-	load.judge(t, "first", "second")
+	load.Judge(t, "first", "second")
 	w.crash()
 	w.waitsFor(id, "resume")
 	w.Must("POST", "/v2/deployments/"+id+"/resume", nil, 200)
 	w.waitsFor(id, "promotion")
 	w.complete(n)
-	load = startLoad(w, false)
+	load = w.load(false)
 	w.Must("POST", "/v2/deployments/"+id+"/promote", nil, 200)
 	w.quiet()
 	w.complete(n)
 	w.says("second")
-	load.judge(t, "second")
+	load.Judge(t, "second")
 }
 
 // TestTakenBack: what a label asks for, by real failures and by a real clock, while clients go on being served by the old
@@ -89,7 +89,7 @@ func TestTakenBack(t *testing.T) {
 			w.put(w.web("first", n, wide), "")
 			w.quiet()
 			before := w.complete(n)
-			load := startLoad(w, false)
+			load := w.load(false)
 			bad := w.web("bad", n, object{"labels": object{c.label: c.value}, "upgradeStrategy": object{"minimumHealthCapacity": 1, "maximumOverCapacity": 1}})
 			bad["cmd"] = c.cmd
 			if c.label == "STADION_ROLLBACK_ON_FAILURES" {
@@ -109,7 +109,7 @@ func TestTakenBack(t *testing.T) {
 			w.quiet()
 			w.complete(n)
 			w.says("first")
-			load.judge(t, "first")
+			load.Judge(t, "first")
 		})
 	}
 }

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"stadion/compat-tests/harness"
@@ -67,17 +68,17 @@ func (w *world) watch(low, high int) (stop func()) {
 	}
 }
 
-// open makes tasks ready as they appear, until n were.
-func (w *world) open(n int) {
+// open makes n tasks ready that answer word, as they appear.
+func (w *world) open(word string, n int) {
 	w.Helper()
 	opened := map[string]bool{}
 	harness.Await(w, deployLimit, fmt.Sprintf("%d tasks are made ready", n), func() (bool, string) {
 		for _, t := range w.app().App.Tasks {
-			if t.State != "TASK_RUNNING" || opened[t.ID] {
+			if t.State != "TASK_RUNNING" || opened[t.ID] || len(opened) == n {
 				continue
 			}
 			api := harness.NewAPI(w, fmt.Sprintf("http://%s:%d", t.Host, t.Ports[0]))
-			if res, err := api.Try("GET", "/ready", nil); err != nil || res.Status == 200 {
+			if res, err := api.Try("GET", "/", nil); err != nil || !strings.HasPrefix(string(res.Body), word+" ") {
 				continue
 			}
 			if res, err := api.Try("POST", "/be-ready", nil); err == nil && res.Status == 200 {

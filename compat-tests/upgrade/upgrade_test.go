@@ -20,14 +20,14 @@ func TestRollingUpgrade(t *testing.T) {
 	w.put(w.web("first", n, nil), "")
 	w.quiet()
 	w.complete(n)
-	load := startLoad(w, false)
+	load := w.load(false)
 	stop := w.watch(n, n+n/5)
 	w.put(w.web("second", n, nil), "")
 	w.quiet()
 	stop()
 	w.complete(n)
 	w.says("second")
-	load.judge(t, "first", "second")
+	load.Judge(t, "first", "second")
 }
 
 // TestCrashingVersion: a version that never runs is taken back, by hand or by the
@@ -41,7 +41,7 @@ func TestCrashingVersion(t *testing.T) {
 		w.put(w.web("first", n, wide), "")
 		w.quiet()
 		w.complete(n)
-		load := startLoad(w, true)
+		load := w.load(true)
 		id := w.put(w.crashing(n, nil), "")
 		w.failing()
 		var back deployed
@@ -52,7 +52,7 @@ func TestCrashingVersion(t *testing.T) {
 		w.quiet()
 		w.complete(n)
 		w.says("first")
-		load.judge(t, "first")
+		load.Judge(t, "first")
 	})
 	t.Run("by label", func(t *testing.T) {
 		t.Parallel()
@@ -60,13 +60,13 @@ func TestCrashingVersion(t *testing.T) {
 		w.put(w.web("first", n, wide), "")
 		w.quiet()
 		w.complete(n)
-		load := startLoad(w, true)
+		load := w.load(true)
 		w.put(w.crashing(n, object{"labels": object{"STADION_ROLLBACK_ON_FAILURES": "2"}}), "")
 		w.failing()
 		w.quiet()
 		w.complete(n)
 		w.says("first")
-		load.judge(t, "first")
+		load.Judge(t, "first")
 	})
 }
 
@@ -79,12 +79,15 @@ func TestForcedOverride(t *testing.T) {
 	w.put(w.web("first", n, wide), "")
 	w.quiet()
 	w.complete(n)
-	load := startLoad(w, false)
-	second := w.put(w.web("second", n, wide), "")
-	harness.Await(t, deployLimit, "the second version answers", func() (bool, string) { return load.heard("second") > 0, w.counts() })
-	w.Must("PUT", "/v2/apps"+service, w.web("third", n, wide), 409)
-	third := w.put(w.web("third", n, wide), "?force=true")
-	harness.Await(t, deployLimit, "the third version answers", func() (bool, string) { return load.heard("third") > 0, w.counts() })
+	load := w.load(false)
+	gate := object{"upgradeStrategy": wide["upgradeStrategy"], "readinessChecks": []any{object{"name": "gate", "protocol": "HTTP", "path": "/ready", "portName": "http"}}}
+	second := w.put(w.web("second", n, gate), "") // it does not get beyond the two that are made ready
+	w.open("second", 2)
+	harness.Await(t, deployLimit, "the second version answers", func() (bool, string) { return load.Heard("second") > 0, w.counts() })
+	open := object{"upgradeStrategy": wide["upgradeStrategy"], "readinessChecks": []any{}}
+	w.Must("PUT", "/v2/apps"+service, w.web("third", n, open), 409)
+	third := w.put(w.web("third", n, open), "?force=true")
+	harness.Await(t, deployLimit, "the third version answers", func() (bool, string) { return load.Heard("third") > 0, w.counts() })
 	if list := w.deployments(); slices.ContainsFunc(list, func(d deployment) bool { return d.ID == second }) {
 		t.Errorf("an overridden deployment is still listed beside %s: %+v", third, list)
 	}
@@ -92,14 +95,14 @@ func TestForcedOverride(t *testing.T) {
 	w.quiet()
 	w.complete(n + 2)
 	w.says("third")
-	load.judge(t, "first", "second", "third")
+	load.Judge(t, "first", "second", "third")
 }
 
 // TestUnhealthy: a task that answers 500 is killed by its health check and replaced.
 func TestUnhealthy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	check := object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 20, "intervalSeconds": 1, "timeoutSeconds": 2, "maxConsecutiveFailures": 1}
+	check := object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 120, "intervalSeconds": 1, "timeoutSeconds": 30, "maxConsecutiveFailures": 1}
 	w.put(w.web("first", 2, object{"healthChecks": []any{check}}), "")
 	w.quiet()
 	before := w.complete(2)
@@ -128,7 +131,7 @@ func TestReadiness(t *testing.T) {
 		"readinessChecks": []any{object{"name": "gate", "protocol": "HTTP", "path": "/ready", "portName": "http", "intervalSeconds": 2, "timeoutSeconds": 1,
 			"httpStatusCodesForReady": []int{200}, "preserveLastResponse": true}}}
 	w.put(w.web("first", 2, gate), "")
-	w.open(2)
+	w.open("first", 2)
 	w.quiet()
 	old := w.ids()
 	w.put(w.web("second", 2, gate), "")
@@ -149,7 +152,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("old task %s went before a new one was ready: %v", id, w.ids())
 		}
 	}
-	w.open(2)
+	w.open("second", 2)
 	w.quiet()
 	for _, id := range w.ids() {
 		if slices.Contains(old, id) {

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,9 +13,8 @@ import (
 )
 
 const (
-	deployLimit  = 35 * time.Second
-	drainSeconds = 3 // longer than a health check and a proxy need to see the change
-	service      = "/shop/service"
+	deployLimit = 3 * time.Minute
+	service     = "/shop/service"
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -38,14 +36,8 @@ func newWorld(t *testing.T) *world {
 	ports := harness.NewPorts(t)
 	w := &world{T: t, script: filepath.Join(dir, "web.py"), args: []string{"dev", "--data_dir", filepath.Join(dir, "data"), "--http_address", "127.0.0.1",
 		"--http_port", strconv.Itoa(ports.Next(t)), "--resources", ports.Resources(), "--agents", "2"}}
+	harness.WriteWebService(t, w.script)
 	w.start(dir)
-	text, err := os.ReadFile("web.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(w.script, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	return w
 }
 
@@ -64,16 +56,26 @@ func (w *world) crash() {
 
 // web is the service that answers word; more overrides.
 func (w *world) web(word string, instances int, more object) object {
-	app := object{"id": service, "instances": instances, "cpus": 0.01, "mem": 32, "taskKillGracePeriodSeconds": 10,
-		"cmd":             fmt.Sprintf("exec python3 -S %s $PORT0 %s %d", w.script, word, drainSeconds),
+	app := object{"id": service, "instances": instances, "cpus": 0.01, "mem": 32, "taskKillGracePeriodSeconds": 120,
+		"cmd":             fmt.Sprintf("exec python3 -S %s $PORT0 %s", w.script, word),
 		"portDefinitions": []any{object{"port": 0, "name": "http"}}, "backoffSeconds": 1, "backoffFactor": 1,
 		"upgradeStrategy": object{"minimumHealthCapacity": 1, "maximumOverCapacity": 0.2},
-		"healthChecks": []any{object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 30, "intervalSeconds": 1,
-			"timeoutSeconds": 5, "maxConsecutiveFailures": 10}}}
+		"healthChecks": []any{object{"protocol": "HTTP", "path": "/health", "portIndex": 0, "gracePeriodSeconds": 120, "intervalSeconds": 1,
+			"timeoutSeconds": 30, "maxConsecutiveFailures": 10}}}
 	for k, v := range more {
 		app[k] = v
 	}
 	return app
+}
+
+// load sends requests until it is judged, to what proxies take from the API by polling or by events.
+func (w *world) load(byEvents bool) *harness.Load {
+	w.Helper()
+	var news <-chan harness.Event
+	if byEvents {
+		news = w.OpenEvents("?event_type=status_update_event&event_type=health_status_changed_event", nil).Events
+	}
+	return harness.StartLoad(w, news, func() ([]string, error) { return w.Addresses(service, true) })
 }
 
 // crashing is a version whose tasks fail at once.

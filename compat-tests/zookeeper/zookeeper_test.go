@@ -1,7 +1,6 @@
 package zookeeper
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -22,18 +21,19 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-const jarsPattern = "/usr/share/java/*.jar"
+const (
+	jarsPattern = "/usr/share/java/*.jar"
+	session     = time.Minute     // a busy machine must not cost the masters their nodes
+	limit       = 3 * time.Minute // until a JVM has started, or something is seen
+)
 
 // install makes sure that Debian's ZooKeeper is there.
 func install(t *testing.T) {
 	if _, err := os.Stat("/usr/share/java/zookeeper.jar"); err == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "sh", "-c", "apt-get install -y zookeeper || (apt-get update && apt-get install -y zookeeper)").CombinedOutput()
-	if err != nil {
-		t.Skipf("Debian's zookeeper cannot be installed here: %v\n%s", err, out)
+	if why := harness.Install(t, "zookeeper"); why != "" {
+		t.Skip("Debian's zookeeper cannot be installed here: " + why)
 	}
 }
 
@@ -41,14 +41,9 @@ func install(t *testing.T) {
 func start(t *testing.T) string {
 	install(t)
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port := harness.NewPorts(t).Next(t)
 	cfg := filepath.Join(dir, "zoo.cfg")
-	text := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, port)
+	text := fmt.Sprintf("tickTime=3000\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, port)
 	if err := os.WriteFile(cfg, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -78,18 +73,18 @@ func start(t *testing.T) string {
 }
 
 func connect(t *testing.T, addr string) *zk.Conn {
-	c, events, err := zk.Connect([]string{addr}, 5*time.Second, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+	c, events, err := zk.Connect([]string{addr}, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	for limit := time.After(30 * time.Second); ; {
+	for over := time.After(limit); ; {
 		select {
 		case e := <-events:
 			if e.State == zk.StateHasSession {
 				return c
 			}
-		case <-limit:
+		case <-over:
 			t.Fatal("ZooKeeper does not answer")
 		}
 	}
@@ -130,12 +125,12 @@ func TestMasterThroughZooKeeper(t *testing.T) {
 	leading := publish(t, c, first)
 	publish(t, c, second)
 	server := harness.Start(t, "server", "--master", "zk://"+addr+"/mesos", "--etcd_endpoints", etcd.Endpoint, "--http_address", "127.0.0.1", "--hostname", "127.0.0.1",
-		"--http_port", strconv.Itoa(ports.Next(t)), "--etcd_lease_ttl", "2")
+		"--http_port", strconv.Itoa(ports.Next(t)), "--etcd_lease_ttl", "60")
 	api := harness.NewAPI(t, server.Ready())
 	running := func(id string) {
 		t.Helper()
 		api.Must("POST", "/v2/apps", map[string]any{"id": id, "cmd": "sleep 1000", "cpus": 0.1, "mem": 16})
-		harness.Await(t, 20*time.Second, id+" runs", func() (bool, string) {
+		harness.Await(t, limit, id+" runs", func() (bool, string) {
 			var got struct {
 				App struct {
 					TasksRunning int `json:"tasksRunning"`
@@ -149,7 +144,7 @@ func TestMasterThroughZooKeeper(t *testing.T) {
 	if err := c.Delete(leading, -1); err != nil {
 		t.Fatal(err)
 	}
-	harness.Await(t, 20*time.Second, "the server follows", func() (bool, string) {
+	harness.Await(t, limit, "the server follows", func() (bool, string) {
 		text := server.Stderr()
 		return strings.Contains(text, second), text
 	})

@@ -173,7 +173,7 @@ func start(t *testing.T, edit func(*bench, *Config)) *bench {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s did not come", what)
 		}
@@ -199,7 +199,7 @@ func (b *bench) commit(t *testing.T) asked {
 	select {
 	case a := <-b.store.asked:
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no commit was asked for")
 		return asked{}
 	}

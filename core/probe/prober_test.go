@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,8 +20,11 @@ func target(t *testing.T, h http.HandlerFunc) machine.Probe {
 	t.Cleanup(s.Close)
 	u, _ := url.Parse(s.URL)
 	port, _ := strconv.Atoi(u.Port())
-	return machine.Probe{Instance: "i", Task: "t", Protocol: "HTTP", Host: u.Hostname(), Port: port, IntervalMs: 100, TimeoutMs: 300}
+	return machine.Probe{Instance: "i", Task: "t", Protocol: "HTTP", Host: u.Hostname(), Port: port, IntervalMs: 100, TimeoutMs: patience}
 }
+
+// patience is a time-out in milliseconds of probes that get an answer.
+const patience = 60_000
 
 func start(t *testing.T, inFlight int) (*Prober, chan machine.Event) {
 	ch := make(chan machine.Event, 1000)
@@ -34,7 +38,7 @@ func next(t *testing.T, ch chan machine.Event) machine.Event {
 	select {
 	case e := <-ch:
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * patience * time.Millisecond):
 		t.Fatal("no verdict")
 		return nil
 	}
@@ -52,12 +56,9 @@ func TestHealthVerdicts(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := machine.Probe{Protocol: "TCP", Host: "127.0.0.1", Port: closed.Addr().(*net.TCPAddr).Port, TimeoutMs: 300}
-	_ = closed.Close()
+	refused := machine.Probe{Protocol: "TCP", Host: "127.0.0.1", Port: 1, TimeoutMs: patience} // nobody listens on tcpmux
+	slow := target(t, trickle)
+	slow.TimeoutMs = 300
 	tcp := target(t, status(200))
 	tcp.Protocol = "TCP"
 	for name, c := range map[string]struct {
@@ -69,11 +70,11 @@ func TestHealthVerdicts(t *testing.T) {
 		"302":     {target(t, status(302)), machine.ProbeHealthy, ""},
 		"404":     {target(t, status(404)), machine.ProbeFailed, "404 Not Found"},
 		"500":     {target(t, status(500)), machine.ProbeFailed, "500 Internal Server Error"},
-		"trickle": {target(t, trickle), machine.ProbeFailed, "deadline exceeded"},
+		"trickle": {slow, machine.ProbeFailed, "deadline exceeded"},
 		"tcp":     {tcp, machine.ProbeHealthy, ""},
 		"refused": {refused, machine.ProbeFailed, "ConnectException"},
-		"no host": {machine.Probe{Protocol: "HTTP", Port: 1, TimeoutMs: 300}, machine.ProbeFailed, "effective IP address"},
-		"no port": {machine.Probe{Protocol: "HTTP", Host: "127.0.0.1", TimeoutMs: 300}, machine.ProbeFailed, "effectivePort"},
+		"no host": {machine.Probe{Protocol: "HTTP", Port: 1, TimeoutMs: patience}, machine.ProbeFailed, "effective IP address"},
+		"no port": {machine.Probe{Protocol: "HTTP", Host: "127.0.0.1", TimeoutMs: patience}, machine.ProbeFailed, "effectivePort"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, ch := start(t, 0)
@@ -124,9 +125,11 @@ func TestStopEndsAProbe(t *testing.T) {
 		<-ch
 	}
 	p.Apply([]machine.Probe{other})
-	for range 3 { // the other probe goes on; the stopped one is silent but for a verdict that was under way
-		if r := next(t, ch).(machine.HealthReport); r.Instance != "other" {
-			t.Errorf("verdict of a stopped probe: %+v", r)
+	for went, late := 0, 0; went < 3; { // the other probe goes on; the stopped one is silent but for a verdict that was under way
+		if r := next(t, ch).(machine.HealthReport); r.Instance == "other" {
+			went++
+		} else if late++; late > 1 {
+			t.Fatalf("verdict of a stopped probe: %+v", r)
 		}
 	}
 }
@@ -134,14 +137,19 @@ func TestStopEndsAProbe(t *testing.T) {
 // TestInFlightIsBounded fills the bound: with 3 places never more than 3 probes run at once.
 func TestInFlightIsBounded(t *testing.T) {
 	var now, most atomic.Int32
+	var once sync.Once
+	full := make(chan struct{}) // all places are taken
 	x := target(t, func(http.ResponseWriter, *http.Request) {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		time.Sleep(20 * time.Millisecond)
+		if n == 3 {
+			once.Do(func() { close(full) })
+		}
+		<-full
+		time.Sleep(5 * time.Millisecond) // for one too many to come
 		now.Add(-1)
 	})
-	x.TimeoutMs = 5000
 	p, ch := start(t, 3)
 	var list []machine.Probe
 	for n := range 30 {
@@ -197,7 +205,7 @@ func TestReadinessAnswers(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte("word"))
 		})
-		x.Readiness, x.Ready, x.Preserve, x.Name, x.TimeoutMs = true, []int{200, 201}, c.preserve, "gate", 10_000
+		x.Readiness, x.Ready, x.Preserve, x.Name = true, []int{200, 201}, c.preserve, "gate"
 		p, ch := start(t, 0)
 		p.Apply([]machine.Probe{x})
 		c.want.Instance, c.want.Task, c.want.Name = x.Instance, x.Task, "gate"
@@ -215,7 +223,7 @@ func TestReadinessAnswers(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		})
-		x.Readiness, x.Ready, x.Preserve, x.TimeoutMs = true, []int{200}, true, 10_000
+		x.Readiness, x.Ready, x.Preserve = true, []int{200}, true
 		p, ch := start(t, 0)
 		p.Apply([]machine.Probe{x})
 		for n, want := range []machine.ReadinessReport{{Status: 504}, {Status: 503}, {Ready: true, Status: 200}} {
@@ -241,7 +249,7 @@ func TestIPv6(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	for _, protocol := range []string{"HTTP", "TCP"} {
 		p, ch := start(t, 0)
-		p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: protocol, Host: "::1", Port: l.Addr().(*net.TCPAddr).Port, Path: "health", IntervalMs: 1000, TimeoutMs: 10_000}})
+		p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: protocol, Host: "::1", Port: l.Addr().(*net.TCPAddr).Port, Path: "health", IntervalMs: 1000, TimeoutMs: patience}})
 		if got := next(t, ch).(machine.HealthReport); got.Outcome != machine.ProbeHealthy {
 			t.Errorf("%s: %+v", protocol, got)
 		}
@@ -255,7 +263,7 @@ func TestHTTPS(t *testing.T) {
 	u, _ := url.Parse(s.URL)
 	port, _ := strconv.Atoi(u.Port())
 	p, ch := start(t, 0)
-	p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: "HTTPS", Host: u.Hostname(), Port: port, IntervalMs: 1000, TimeoutMs: 10_000}})
+	p.Apply([]machine.Probe{{Instance: "i", Task: "t", Protocol: "HTTPS", Host: u.Hostname(), Port: port, IntervalMs: 1000, TimeoutMs: patience}})
 	if got := next(t, ch).(machine.HealthReport); got.Outcome != machine.ProbeHealthy {
 		t.Errorf("%+v", got)
 	}

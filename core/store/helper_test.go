@@ -164,7 +164,7 @@ func (c *counting) apply(ctx context.Context, g guard, ops []op) (verdict, error
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		if err = f(); err == nil {
 			return
 		}

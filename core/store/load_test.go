@@ -173,7 +173,8 @@ func TestMissingVersionFallsBack(t *testing.T) {
 
 func TestLoadTenThousandRows(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
-	s := New(c, lead(t, c), Options{})
+	patient := Options{Timeout: time.Minute}
+	s := New(c, lead(t, c), patient)
 	st := load(t, s)
 	const rows = 10000
 	for n := range rows {
@@ -181,7 +182,7 @@ func TestLoadTenThousandRows(t *testing.T) {
 	}
 	commit(t, s, 1, st)
 	began := time.Now()
-	got := load(t, New(c, lead(t, c), Options{}))
+	got := load(t, New(c, lead(t, c), patient))
 	t.Logf("%d rows loaded in %v", rows, time.Since(began))
 	if got.InstanceTotal() != rows || got.Counts("/many").Running != rows {
 		t.Errorf("%d rows, %d running", got.InstanceTotal(), got.Counts("/many").Running)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 	"go.uber.org/zap"
 )
 
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Server is a running etcd of one member.
 type Server struct {
@@ -38,6 +39,7 @@ func Start(t testing.TB, edit ...func(*embed.Config)) *Server {
 	cfg.LogLevel = "fatal"
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true
+	cfg.BcryptCost = 4 // the least; passwords are not what is tested
 	cfg.TickMs, cfg.ElectionMs = 10, 100 // the shortest lease is 1.5 election timeouts
 	client, peer := freeURL(t), freeURL(t)
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
@@ -77,16 +79,11 @@ func (s *Server) Client(t testing.TB, endpoint ...string) *clientv3.Client {
 
 // Context ends with the test, or when it takes absurdly long.
 func Context(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 func freeURL(t testing.TB) url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("free port: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	return url.URL{Scheme: "http", Host: l.Addr().String()}
+	return url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))}
 }
