@@ -39,7 +39,7 @@ func Start(t testing.TB, edit ...func(*embed.Config)) *Server {
 	cfg.LogLevel = "fatal"
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.UnsafeNoFsync = true
-	cfg.BcryptCost = 4 // the least; passwords are not what is tested
+	cfg.BcryptCost = 4                   // the least; passwords are not what is tested
 	cfg.TickMs, cfg.ElectionMs = 10, 100 // the shortest lease is 1.5 election timeouts
 	client, peer := freeURL(t), freeURL(t)
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
