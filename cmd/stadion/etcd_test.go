@@ -124,12 +124,12 @@ func TestSecureEtcd(t *testing.T) {
 func TestUserOfAnOpenEtcd(t *testing.T) { // S3
 	endpoint := "http://" + etcdtest.Start(t).Endpoint
 	for user, warned := range map[string]bool{"stadion": true, "": false} {
-		args := []string{"server", "--master", mini(t), "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(freePort(t))}
+		args := []string{"server", "--master", mini(t), "--etcd_endpoints", endpoint, "--hostname", "127.0.0.1", "--http_address", "127.0.0.1", "--http_port", fmt.Sprint(etcdtest.FreePort(t))}
 		if user != "" {
 			args = append(args, "--etcd_username", user, "--etcd_password_file", written(t, "secret"))
 		}
 		s := launch(t, "user "+user, args...)
-		within(t, 30*time.Second, "the server leads", func() bool { return strings.Contains(s.log(), "ready: ") || s.gone() })
+		within(t, atMost, "the server leads", func() bool { return strings.Contains(s.log(), "ready: ") || s.gone() })
 		if got := strings.Contains(s.log(), "--etcd_username is given, but etcd has authentication off"); got != warned || s.gone() {
 			t.Errorf("user %q: warned %v, ended %v:\n%s", user, got, s.gone(), s.log())
 		}

@@ -15,11 +15,11 @@ func TestStaleReadsAreMarked(t *testing.T) { // R13
 	etcd := etcdtest.Start(t)
 	link := etcdtest.NewProxy(t, etcd.Endpoint)
 	c := &cluster{t: t, endpoint: "http://" + link.Addr, master: mini(t), ttl: 600}
-	lead := c.start(freePort(t))
+	lead := c.start(etcdtest.FreePort(t))
 	within(t, 60*time.Second, "the server leads", func() bool { return lead.leads() == lead.addr })
 	lead.deploy("/app", 1)
 	c.endpoint = "http://" + etcd.Endpoint
-	standby := c.start(freePort(t))
+	standby := c.start(etcdtest.FreePort(t))
 	within(t, 60*time.Second, "the standby knows the leader", func() bool { return standby.leads() == lead.addr })
 	marked := func(s *server) bool {
 		status, head, text := s.call("GET", "/v2/apps/app/tasks", "")
