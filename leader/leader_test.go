@@ -79,6 +79,7 @@ func ended(t *testing.T, term *Term) {
 }
 
 func TestHandOver(t *testing.T) { // behaviour 9.1, F6
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	watching, cancel := context.WithCancel(context.Background())
@@ -120,6 +121,7 @@ func TestHandOver(t *testing.T) { // behaviour 9.1, F6
 }
 
 func TestLeaderCutOffFromEtcd(t *testing.T) { // F5, P25
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	proxy := etcdtest.NewProxy(t, srv.Endpoint)
 	cut := New(srv.Client(t, proxy.Addr), Options{TTL: 4 * time.Second}) // long for a busy machine, short for who waits
@@ -206,6 +208,7 @@ func TestLeaseLostWhileWaiting(t *testing.T) {
 }
 
 func TestSameIdentityTwice(t *testing.T) { // behaviour 9.1, F7
+	t.Parallel()
 	c := etcdtest.Start(t).Client(t)
 	campaign(t, New(c, Options{TTL: longLease}), "a:1")
 	if _, err := New(c, Options{TTL: time.Second}).Campaign(etcdtest.Context(t), "a:1"); !errors.Is(err, ErrDuplicate) {

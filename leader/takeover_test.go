@@ -23,6 +23,7 @@ const longLease = 60 * time.Second // nobody waits for it
 
 // A process that died is replaced long before its lease ends.
 func TestEarlyTakeOver(t *testing.T) { // P25
+	t.Parallel()
 	c := etcdtest.Start(t).Client(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -149,6 +150,7 @@ func TestTakeOverLeavesOtherKeys(t *testing.T) { // P25, R8
 
 // An etcd that comes back with its data of yesterday under the same name, and one that is another cluster.
 func TestEtcdWentBack(t *testing.T) { // F12
+	t.Parallel()
 	base := t.TempDir()
 	at := func() url.URL { return url.URL{Scheme: "http", Host: fmt.Sprint("127.0.0.1:", etcdtest.FreePort(t))} }
 	client, peer := at(), at()
