@@ -5,7 +5,7 @@ package core
 type Notice struct {
 	Type       string
 	At         Timestamp
-	Body       any    // one of the bodies below, or nil
+	Body       any    // one of the bodies below or a pointer to one (those of each status update), or nil
 	Deployment string // id of the deployment it belongs to, if any: such notices are totally ordered
 	Spec       PathID // spec it is about, if any: for authorisation and filters
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -36,37 +37,69 @@ func drawOffer(t *rapid.T, i int) *Offer {
 	if rapid.Bool().Draw(t, "has rack") {
 		o.Agent.Attributes = []core.Attribute{{Name: "rack", Value: rapid.SampledFrom([]string{"r1", "r2", "r3"}).Draw(t, "rack")}}
 	}
-	roles := rapid.SampledFrom([]string{"*", "web", "db"})
-	for range rapid.IntRange(1, 3).Draw(t, "pieces") {
-		o.Resources = append(o.Resources,
-			scalar("cpus", float64(rapid.IntRange(1, 40).Draw(t, "cpus"))/10, roles.Draw(t, "role")),
-			scalar("mem", float64(rapid.IntRange(32, 512).Draw(t, "mem")), roles.Draw(t, "role")))
-		begin := uint64(rapid.IntRange(0, 5).Draw(t, "port")*10 + 100*len(o.Resources))
-		o.Resources = append(o.Resources, ports(roles.Draw(t, "role"), begin, begin+uint64(rapid.IntRange(0, 3).Draw(t, "ports"))))
+	o.Agent.Region = rapid.SampledFrom([]string{"", "eu", "eu", "eu", "eu", "us"}).Draw(t, "region")
+	if o.Agent.Region != "" {
+		o.Agent.Zone = rapid.SampledFrom([]string{"z1", "z2"}).Draw(t, "zone")
+	}
+	if rapid.IntRange(0, 15).Draw(t, "maintenance") == 0 {
+		o.Unavailability = &Unavailability{Start: now - core.Timestamp(rapid.SampledFrom([]int{-1, 1, 100}).Draw(t, "start")), Duration: int64(rapid.SampledFrom([]int{0, 50}).Draw(t, "for"))}
+	}
+	add := func(r Resource) {
+		role := rapid.SampledFrom([]string{"*", "*", "*", "web", "web", "db", "web with label", "web of a resident"}).Draw(t, "role")
+		if role != "*" {
+			r.Reservations = []ReservationInfo{{Role: role[:min(3, len(role))]}}
+		}
+		switch role {
+		case "db":
+			r.Reservations[0].Role = "db"
+		case "web with label":
+			r.Reservations[0].Dynamic, r.Reservations[0].Labels = true, []Label{{"owner", "x"}}
+		case "web of a resident":
+			r.Reservations[0].Dynamic, r.Reservations[0].Labels = true, []Label{{labelFramework, "fw"}, {labelReservation, "x"}}
+		}
+		o.Resources = append(o.Resources, r)
+	}
+	for piece := range uint64(rapid.IntRange(1, 3).Draw(t, "pieces")) {
+		add(scalar("cpus", float64(rapid.IntRange(1, 40).Draw(t, "cpus"))/10, "*"))
+		add(scalar("mem", float64(rapid.IntRange(32, 512).Draw(t, "mem")), "*"))
+		begin := 300 + 20*piece + uint64(rapid.IntRange(0, 5).Draw(t, "port"))
+		add(ports("*", begin, begin+uint64(rapid.IntRange(0, 14).Draw(t, "ports"))))
+		disk := scalar("disk", float64(rapid.IntRange(1, 100).Draw(t, "disk")), "*")
+		switch kind := rapid.SampledFrom([]string{"", "", "PATH", "MOUNT", "volume"}).Draw(t, "kind"); kind {
+		case "":
+		case "volume":
+			disk.Disk = &DiskInfo{PersistenceID: "v"}
+		default:
+			disk.Disk = &DiskInfo{Source: &DiskSource{Type: kind, Root: "/" + kind}}
+		}
+		add(disk)
+	}
+	if rapid.IntRange(0, 5).Draw(t, "has gpus") == 0 {
+		add(scalar("gpus", float64(rapid.IntRange(1, 3).Draw(t, "gpus")), "*"))
 	}
 	return o
 }
 
 func drawApp(t *rapid.T) *core.App {
 	a := &core.App{ID: "/a", Role: "web", Version: now, Instances: rapid.IntRange(1, 8).Draw(t, "instances"),
-		CPUs: core.Num(float64(rapid.IntRange(0, 20).Draw(t, "cpus")) / 10), Mem: core.Num(rapid.IntRange(0, 300).Draw(t, "mem"))}
+		CPUs: core.Num(float64(rapid.IntRange(0, 8).Draw(t, "cpus")) / 10), Mem: core.Num(rapid.IntRange(0, 100).Draw(t, "mem"))}
+	if rapid.IntRange(0, 2).Draw(t, "wants disk") == 0 {
+		a.Disk = core.Num(rapid.IntRange(1, 60).Draw(t, "disk"))
+	}
+	a.GPUs = rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 1, 2}).Draw(t, "gpus")
+	if b := rapid.SampledFrom([]string{"", "restricted", "unrestricted"}).Draw(t, "scarcity"); b != "" {
+		a.Labels = map[string]string{labelGPUBehavior: b}
+	}
 	if rapid.Bool().Draw(t, "restrict roles") {
 		a.AcceptedResourceRoles = []string{rapid.SampledFrom([]string{"*", "web"}).Draw(t, "accepted")}
 	}
-	a.RequirePorts = rapid.IntRange(0, 3).Draw(t, "require") == 0
-	for range rapid.IntRange(0, 3).Draw(t, "ports") {
-		p := core.PortDefinition{Protocol: "tcp"}
-		if a.RequirePorts {
-			p.Port = rapid.IntRange(300, 330).Draw(t, "port")
-		}
-		if !slices.ContainsFunc(a.PortDefinitions, func(q core.PortDefinition) bool { return a.RequirePorts && q.Port == p.Port }) {
-			a.PortDefinitions = append(a.PortDefinitions, p)
-		}
-	}
+	drawPorts(t, a)
 	for range rapid.IntRange(0, 2).Draw(t, "constraints") {
-		k := core.Constraint{Field: rapid.SampledFrom([]string{"hostname", "rack"}).Draw(t, "field"),
+		k := core.Constraint{Field: rapid.SampledFrom([]string{"hostname", "rack", "rack", "@region", "@zone"}).Draw(t, "field"),
 			Operator: rapid.SampledFrom([]string{"UNIQUE", "CLUSTER", "GROUP_BY", "GROUP_BY", "MAX_PER", "LIKE", "UNLIKE", "IS"}).Draw(t, "operator")}
 		switch k.Operator {
+		case "CLUSTER":
+			k.Value = rapid.SampledFrom([]string{"", "", "r1", "h1", "eu"}).Draw(t, "place")
 		case "GROUP_BY":
 			if rapid.Bool().Draw(t, "groups given") {
 				k.Value = strconv.Itoa(rapid.IntRange(1, 4).Draw(t, "groups"))
@@ -74,13 +107,52 @@ func drawApp(t *rapid.T) *core.App {
 		case "MAX_PER":
 			k.Value = strconv.Itoa(rapid.IntRange(1, 3).Draw(t, "max"))
 		case "LIKE", "UNLIKE":
-			k.Value = rapid.SampledFrom([]string{"r1", "r[12]", "h.*", "h[0-2]|r3"}).Draw(t, "pattern")
+			k.Value = rapid.SampledFrom([]string{"r1", "r[12]", "h.*", "h[0-2]|r3", "eu|z1"}).Draw(t, "pattern")
 		case "IS":
-			k.Value = rapid.SampledFrom([]string{"r1", "h1"}).Draw(t, "value")
+			k.Value = rapid.SampledFrom([]string{"r1", "h1", "eu", "z2"}).Draw(t, "value")
 		}
 		a.Constraints = append(a.Constraints, k)
 	}
 	return a
+}
+
+// drawPorts is every row of behaviour 5.4.
+func drawPorts(t *rapid.T, a *core.App) {
+	number := rapid.IntRange(300, 340)
+	distinct := func(taken []int, n int) int {
+		for slices.Contains(taken, n) {
+			n++
+		}
+		return n
+	}
+	var taken []int
+	bridge := rapid.IntRange(0, 2).Draw(t, "bridge") == 0
+	a.RequirePorts = rapid.IntRange(0, 2).Draw(t, "require") == 0
+	if bridge {
+		a.Networks = []core.Network{{Mode: core.NetworkBridge}}
+		a.Container = &core.Container{Type: "MESOS"}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "ports") {
+		if !bridge {
+			p := core.PortDefinition{Protocol: "tcp"}
+			if a.RequirePorts && rapid.IntRange(0, 9).Draw(t, "zero") > 0 {
+				p.Port = distinct(taken, number.Draw(t, "port"))
+				taken = append(taken, p.Port)
+			}
+			a.PortDefinitions = append(a.PortDefinitions, p)
+			continue
+		}
+		m := core.PortMapping{ContainerPort: 80, Protocol: "tcp"}
+		switch rapid.IntRange(0, 2).Draw(t, "host port") {
+		case 0:
+			m.HostPort = new(int)
+		case 1:
+			n := distinct(taken, number.Draw(t, "port"))
+			taken = append(taken, n)
+			m.HostPort = &n
+		}
+		a.Container.PortMappings = append(a.Container.PortMappings, m)
+	}
 }
 
 // solver decides by enumeration, straight from behaviour.md 5.3 to 5.5, sharing no code with the matcher.
@@ -93,6 +165,14 @@ func (s *solver) usable(r Resource) bool {
 	role := "*"
 	if len(r.Reservations) > 0 {
 		role = r.Reservations[0].Role
+		for _, l := range r.Reservations[0].Labels {
+			if l.Key == "marathon_task_id" {
+				return false
+			}
+		}
+	}
+	if r.Disk != nil && r.Disk.PersistenceID != "" {
+		return false
 	}
 	if len(s.app.AcceptedResourceRoles) > 0 {
 		return slices.Contains(s.app.AcceptedResourceRoles, role)
@@ -100,11 +180,41 @@ func (s *solver) usable(r Resource) bool {
 	return role == "*" || role == "web"
 }
 
+// What is asked of one port: a number, any, or no host port at all.
+const (
+	askAny  = 0
+	askNone = -1
+)
+
+// asks are the ports of the app; never: no offer can have them.
+func (s *solver) asks() (asks []int, never bool) {
+	if s.app.Container != nil {
+		for _, m := range s.app.Container.PortMappings {
+			if m.HostPort == nil {
+				asks = append(asks, askNone)
+			} else {
+				asks = append(asks, *m.HostPort)
+			}
+		}
+		return asks, false
+	}
+	for _, d := range s.app.PortDefinitions {
+		if s.app.RequirePorts {
+			never = never || d.Port == 0
+			asks = append(asks, d.Port)
+		} else {
+			asks = append(asks, askAny)
+		}
+	}
+	return asks, never
+}
+
 func (s *solver) fits(o *Offer, left []Resource) bool {
-	var cpus, mem float64
+	var cpus, mem, disk, gpus float64
 	free := map[uint64]bool{}
-	any := false
+	any, scarce := false, false
 	for _, r := range left {
+		scarce = scarce || r.Name == "gpus"
 		if !s.usable(r) {
 			continue
 		}
@@ -114,6 +224,12 @@ func (s *solver) fits(o *Offer, left []Resource) bool {
 			cpus += r.Value
 		case "mem":
 			mem += r.Value
+		case "gpus":
+			gpus += r.Value
+		case "disk":
+			if r.Disk == nil {
+				disk += r.Value
+			}
 		case "ports":
 			for _, g := range r.Ranges {
 				for p := g.Begin; p <= g.End; p++ {
@@ -122,26 +238,47 @@ func (s *solver) fits(o *Offer, left []Resource) bool {
 			}
 		}
 	}
-	if !any || cpus < float64(s.app.CPUs)-1e-6 || mem < float64(s.app.Mem)-1e-6 || len(free) < len(s.app.PortDefinitions) {
+	if !any || cpus < float64(s.app.CPUs)-1e-6 || mem < float64(s.app.Mem)-1e-6 || disk < float64(s.app.Disk)-1e-6 || gpus < float64(s.app.GPUs)-1e-6 {
 		return false
 	}
-	for _, d := range s.app.PortDefinitions {
-		if s.app.RequirePorts && !free[uint64(d.Port)] {
+	if scarce && s.app.GPUs == 0 && s.app.Labels[labelGPUBehavior] != "unrestricted" {
+		return false
+	}
+	asks, never := s.asks()
+	wanted := 0
+	for _, p := range asks {
+		if p > 0 && !free[uint64(p)] {
 			return false
 		}
+		if p >= 0 {
+			wanted++
+		}
 	}
+	if never || wanted > len(free) {
+		return false
+	}
+	if u := o.Unavailability; u != nil && now > u.Start && (u.Duration == 0 || now <= u.Start+core.Timestamp(u.Duration)) {
+		return false
+	}
+	anywhere := false
 	for _, k := range s.app.Constraints {
+		anywhere = anywhere || k.Field[0] == '@'
 		if !s.allows(k, o.Agent) {
 			return false
 		}
 	}
-	return true
+	return anywhere || o.Agent.Region == "" || o.Agent.Region == "eu"
 }
 
 func (s *solver) allows(k core.Constraint, a *core.AgentInfo) bool {
 	read := func(a *core.AgentInfo) string {
-		if k.Field == "hostname" {
+		switch k.Field {
+		case "hostname":
 			return a.Host
+		case "@region":
+			return a.Region
+		case "@zone":
+			return a.Zone
 		}
 		if len(a.Attributes) > 0 {
 			return a.Attributes[0].Value
@@ -160,14 +297,17 @@ func (s *solver) allows(k core.Constraint, a *core.AgentInfo) bool {
 	case "UNIQUE":
 		return groups[v] == 0
 	case "CLUSTER":
-		return len(s.placed) == 0 || groups[v] == len(s.placed)
+		if k.Value != "" {
+			return v == k.Value
+		}
+		return len(s.placed) == 0 || read(s.placed[0].Agent) == v
 	case "MAX_PER":
 		n, _ := strconv.Atoi(k.Value)
 		return groups[v] < n
 	case "IS":
 		return v == k.Value
 	case "LIKE", "UNLIKE":
-		sets := map[string][]string{"r1": {"r1"}, "r[12]": {"r1", "r2"}, "h.*": {"h0", "h1", "h2", "h3", "h4", "h5"}, "h[0-2]|r3": {"h0", "h1", "h2", "r3"}}
+		sets := map[string][]string{"r1": {"r1"}, "r[12]": {"r1", "r2"}, "h.*": {"h0", "h1", "h2", "h3", "h4", "h5"}, "h[0-2]|r3": {"h0", "h1", "h2", "r3"}, "eu|z1": {"eu", "z1"}}
 		return slices.Contains(sets[k.Value], v) == (k.Operator == "LIKE")
 	}
 	if k.Value == "" { // GROUP_BY, D-16
@@ -195,6 +335,12 @@ func amounts(list []Resource) map[string]int64 {
 	out := map[string]int64{}
 	for _, r := range list {
 		key := r.Name + "/" + r.Role()
+		if r.Disk != nil {
+			key += fmt.Sprint(r.Disk.Source, r.Disk.PersistenceID)
+		}
+		if len(r.Reservations) > 0 {
+			key += fmt.Sprint(r.Reservations[0].Labels)
+		}
 		if r.Name != "ports" {
 			out[key] += int64(math.Round(r.Value * 1000))
 			continue
@@ -212,27 +358,42 @@ func amounts(list []Resource) map[string]int64 {
 func checkTask(t *rapid.T, s *solver, m Match, left []Resource) {
 	task := m.Operations[0].Launch
 	have, took := amounts(left), amounts(task.Resources)
-	var cpus, mem, count int64
+	var cpus, mem, disk, gpus, count int64
 	for key, n := range took {
 		if n > have[key] {
 			t.Fatalf("took %d of %s, only %d left", n, key, have[key])
 		}
-		switch {
-		case len(key) > 5 && key[:5] == "cpus/":
+		switch name, _, _ := strings.Cut(key, "/"); name {
+		case "cpus":
 			cpus += n
-		case len(key) > 4 && key[:4] == "mem/":
+		case "mem":
 			mem += n
+		case "disk":
+			disk += n
+		case "gpus":
+			gpus += n
 		default:
 			count++
 		}
 	}
-	if cpus != milli(float64(s.app.CPUs)) || mem != milli(float64(s.app.Mem)) || int(count) != len(s.app.PortDefinitions) {
-		t.Fatalf("took %v for cpus %v mem %v ports %d", took, s.app.CPUs, s.app.Mem, len(s.app.PortDefinitions))
-	}
-	for i, p := range m.HostPorts[core.AppContainer] {
-		if s.app.RequirePorts && p != s.app.PortDefinitions[i].Port || slices.Index(m.HostPorts[core.AppContainer], p) != i {
-			t.Fatalf("ports %v for %v", m.HostPorts, s.app.PortDefinitions)
+	asks, _ := s.asks()
+	wanted := len(asks)
+	for _, p := range asks {
+		if p == askNone {
+			wanted--
 		}
+	}
+	if cpus != milli(float64(s.app.CPUs)) || mem != milli(float64(s.app.Mem)) || disk != milli(float64(s.app.Disk)) || gpus != int64(s.app.GPUs)*1000 || int(count) != wanted {
+		t.Fatalf("took %v for cpus %v mem %v disk %v gpus %d ports %v", took, s.app.CPUs, s.app.Mem, s.app.Disk, s.app.GPUs, asks)
+	}
+	got := m.HostPorts[core.AppContainer]
+	for i, p := range got {
+		if (asks[i] == askNone) != (p == 0) || asks[i] > 0 && p != asks[i] || p != 0 && slices.Index(got, p) != i {
+			t.Fatalf("ports %v for %v", got, asks)
+		}
+	}
+	if len(got) != len(asks) {
+		t.Fatalf("ports %v for %v", got, asks)
 	}
 	for _, r := range task.Resources {
 		if !s.usable(r) {
@@ -248,11 +409,17 @@ func checkTask(t *rapid.T, s *solver, m Match, left []Resource) {
 }
 
 // On random clusters the matcher never breaks a constraint, never misses a place for an instance and never uses more of
-// an offer than it has (I7, D-16), whether the tally is kept by the caller or counted anew.
+// an offer than it has (I7, D-16): with roles and reservations, every row of 5.4, gpus, kinds of disk, all operators on all
+// kinds of fields, regions and maintenance windows; whether the tally is kept by the caller or counted anew.
 func TestMatcherAgainstSolver(t *testing.T) {
+	fits, tries := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		drawCluster(t).play(t, 25)
+		n, of := drawCluster(t).play(t, 25)
+		fits, tries = fits+n, tries+of
 	})
+	if tries > 1000 && fits < 10 { // it would prove nothing
+		t.Errorf("%d of %d fit", fits, tries)
+	}
 }
 
 // The same with room for everything, so that only constraints decide and groups fill up to their quotas.
@@ -275,7 +442,7 @@ func TestConstraintsAgainstSolver(t *testing.T) {
 }
 
 // play tries one instance after another on random offers, sometimes losing one, and compares every answer.
-func (c *cluster) play(t *rapid.T, most int) {
+func (c *cluster) play(t *rapid.T, most int) (fits, tries int) {
 	compiled := Compile(c.app)
 	counts := NewCounts(compiled, nil)
 	rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
@@ -291,19 +458,23 @@ func (c *cluster) play(t *rapid.T, most int) {
 			n.Compiled, n.Counts = compiled, counts
 		}
 		s := &solver{c.app, c.placed}
-		m := TryMatch(config(), now, rnd, c.offers[i], c.left[i], n)
+		cfg := config()
+		cfg.HomeRegion = "eu"
+		m := TryMatch(cfg, now, rnd, c.offers[i], c.left[i], n)
 		if want := s.fits(c.offers[i], c.left[i]); want != (m.Operations != nil) || want != (len(m.Reasons) == 0) || m.Problem != "" {
 			t.Fatalf("solver says %v, matcher %v %s; app %+v, offer %+v, placed %v", want, m.Reasons, m.Problem, c.app, c.offers[i], c.placed)
 		}
-		if m.Operations == nil {
+		if tries++; m.Operations == nil {
 			continue
 		}
+		fits++
 		checkTask(t, s, m, c.left[i])
 		c.left[i] = Subtract(c.left[i], m.Consumed)
 		p := Placed{Instance: n.Instance.ID, Version: c.app.Version, Agent: c.offers[i].Agent}
 		c.placed = append(c.placed, p)
 		counts.Add(p)
 	}
+	return fits, tries
 }
 
 // Specs of one class get the same answer from every offer, and what tells specs apart tells classes apart.

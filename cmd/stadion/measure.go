@@ -74,7 +74,7 @@ func (m measured) event(e offers.Event) {
 func (m measured) notices(list []core.Notice, took time.Duration) {
 	for _, n := range list {
 		switch b := n.Body.(type) {
-		case core.StatusUpdated:
+		case *core.StatusUpdated:
 			m.to.Time("debug.publishing-task-status-update-duration.timer.seconds", took)
 		case core.DeploymentStep:
 			if n.Type == "deployment_info" && len(b.Plan.Steps) > 0 && sameStep(b.CurrentStep, b.Plan.Steps[0]) {

@@ -41,7 +41,9 @@ type Machine struct {
 	releases   btree.Map[string, *freeing] // decommissioned and dead, but still holding a reservation, by freeingKey
 	writes     int                         // changes of the tree since the last retention run
 	retainedAt core.Timestamp
-	overdue    int // launches that took too long when last looked at
+	updated    []core.StatusUpdated   // see next
+	changed    []core.InstanceChanged // see next
+	overdue    int                    // launches that took too long when last looked at
 	full       bool
 }
 

@@ -343,9 +343,9 @@ func callText(c offers.Call) string {
 
 func noticeText(n core.Notice) string {
 	switch b := n.Body.(type) {
-	case core.InstanceChanged:
+	case *core.InstanceChanged:
 		return fmt.Sprintf("%s %s %s", n.Type, b.InstanceID, b.Condition)
-	case core.StatusUpdated:
+	case *core.StatusUpdated:
 		return fmt.Sprintf("%s %s %s", n.Type, b.TaskID, b.TaskStatus)
 	case core.DeploymentStep:
 		var acts []string

@@ -292,7 +292,8 @@ func activeSince(tasks []core.Task) (at core.Timestamp) {
 // statusNotices publishes what clients see of an update, in the order of behaviour.md 7.7.
 func (m *Machine) statusNotices(old, c *core.Instance, k int, u offers.StatusUpdate) {
 	t := c.Tasks[k]
-	body := core.StatusUpdated{SlaveID: u.AgentID, TaskID: t.ID, TaskStatus: u.State, Message: u.Message, AppID: c.Spec,
+	body := next(&m.updated)
+	*body = core.StatusUpdated{SlaveID: u.AgentID, TaskID: t.ID, TaskStatus: u.State, Message: u.Message, AppID: c.Spec,
 		IPAddresses: t.IPs, Ports: ports(t.HostPorts), Version: c.Version}
 	if c.Agent != nil {
 		body.Host = c.Agent.Host

@@ -227,7 +227,7 @@ func TestUnreachableRows(t *testing.T) {
 		b := r.status(id, "TASK_UNREACHABLE")
 		var seen []string
 		for _, n := range b.Notices {
-			if x, ok := n.Body.(core.InstanceChanged); ok && x.InstanceID == id {
+			if x, ok := n.Body.(*core.InstanceChanged); ok && x.InstanceID == id {
 				seen = append(seen, x.Condition)
 			}
 		}

@@ -78,9 +78,22 @@ func (m *Machine) expunge(i *core.Instance) {
 
 // announce publishes instance_changed_event.
 func (m *Machine) announce(i *core.Instance) {
-	body := core.InstanceChanged{InstanceID: i.ID, Condition: i.Condition.String(), RunSpecID: i.Spec, RunSpecVersion: i.Version}
+	body := next(&m.changed)
+	*body = core.InstanceChanged{InstanceID: i.ID, Condition: i.Condition.String(), RunSpecID: i.Spec, RunSpecVersion: i.Version}
 	if i.Agent != nil {
 		body.AgentID, body.Host = &i.Agent.ID, &i.Agent.Host
 	}
 	m.notify("instance_changed_event", i.Spec, body)
+}
+
+// bodiesAtOnce is how many bodies of notices are made at once: there are two for each status update.
+const bodiesAtOnce = 64
+
+// next is a fresh value out of a piece of memory for many.
+func next[T any](of *[]T) *T {
+	if len(*of) == cap(*of) {
+		*of = make([]T, 0, bodiesAtOnce)
+	}
+	*of = (*of)[:len(*of)+1]
+	return &(*of)[len(*of)-1]
 }

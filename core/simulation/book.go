@@ -113,7 +113,7 @@ func (j *judge) decided(l *life, b *machine.Batch) {
 // notice: conditions move along the one table (I10), and the events of a deployment have one order (E.1.14).
 func (j *judge) notice(l *life, n core.Notice) {
 	k := l.book
-	if body, ok := n.Body.(core.InstanceChanged); ok {
+	if body, ok := n.Body.(*core.InstanceChanged); ok {
 		c, known := core.ParseCondition(body.Condition)
 		was, seen := k.seen[body.InstanceID]
 		switch {
