@@ -135,6 +135,19 @@ func TestAcceptedRolesOfPods(t *testing.T) {
 	}
 }
 
+// behaviour 5.3: a persistent volume is nobody's scratch space, nor does it make an offer usable.
+func TestVolumesAreNoScratch(t *testing.T) {
+	volume := scalar("disk", 500, "*")
+	volume.Disk = &DiskInfo{PersistenceID: "v", ContainerPath: "data", Mode: "RW"}
+	a := app(t, `{"cpus":0,"mem":0,"disk":100,"portDefinitions":[]}`)
+	if m := try(offer(scalar("cpus", 1, "*"), volume), need(a)); !slices.Equal(m.Reasons, []Reason{InsufficientDisk}) {
+		t.Errorf("beside a volume: %v", m.Reasons)
+	}
+	if m := try(offer(volume), need(a)); !slices.Equal(m.Reasons, []Reason{UnfulfilledRole, InsufficientDisk}) {
+		t.Errorf("nothing but a volume: %v", m.Reasons)
+	}
+}
+
 // behaviour 5.3.2: the pieces of one volume come from one source; a volume is not put together from two disks.
 func TestVolumeOfOneDisk(t *testing.T) {
 	disk := func(size float64, root string) Resource {
@@ -193,14 +206,15 @@ func TestRandomPortsLieTogether(t *testing.T) {
 	if len(begins) != 20 {
 		t.Errorf("begins at %d of 20 ports", len(begins))
 	}
-	starts := map[int]bool{}
-	for range 200 { // ranges are shuffled: either may come first
-		o := offer(scalar("cpus", 1, "*"), scalar("mem", 128, "*"), ports("*", 1, 2, 8, 9))
-		m := TryMatch(config(), now, rnd, o, o.Resources, need(app(t, `{"portDefinitions":[{"port":0},{"port":0},{"port":0},{"port":0}]}`)))
-		starts[m.HostPorts[core.AppContainer][0]] = true
+	follows := map[[2]int]bool{} // which range comes after which: they are shuffled
+	for range 300 {
+		o := offer(scalar("cpus", 1, "*"), scalar("mem", 128, "*"), ports("*", 1, 1, 5, 5, 9, 9))
+		m := TryMatch(config(), now, rnd, o, o.Resources, need(app(t, `{"portDefinitions":[{"port":0},{"port":0},{"port":0}]}`)))
+		p := m.HostPorts[core.AppContainer]
+		follows[[2]int{p[0], p[1]}] = true
 	}
-	if len(starts) != 4 {
-		t.Errorf("%v", starts)
+	if len(follows) != 6 {
+		t.Errorf("%v", follows)
 	}
 }
 
@@ -240,6 +254,10 @@ func TestGeneratedPorts(t *testing.T) {
 	}
 	if len(seen) < 200 {
 		t.Errorf("only %d different ports", len(seen))
+	}
+	used := map[int]bool{1026: true}
+	if a, b := unusedPort(used, nil), unusedPort(used, nil); a != 1025 || b != 1027 {
+		t.Errorf("%d and %d are generated beside 1026", a, b)
 	}
 }
 
