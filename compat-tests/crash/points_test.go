@@ -151,9 +151,8 @@ func dieAt(t *testing.T, point string, count int, workload func(*script, int) []
 			}
 		}
 	}
-	if !v.died() {
-		t.Errorf("the server did not come %s for the %d. time", point, count)
-	}
+	// A compaction comes by itself, not by operations, and the terms of a fast machine may have been too short for it.
+	harness.Await(t, processLimit, fmt.Sprintf("the server comes %s for the %d. time", point, count), func() (bool, string) { return v.died(), "it lives" })
 	t.Logf("died %s for the %d. time; %d operations, %d acknowledged", point, count, s.operations, s.acknowledged)
 }
 

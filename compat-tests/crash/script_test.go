@@ -14,7 +14,7 @@ import (
 
 const (
 	settleLimit  = 3 * time.Minute
-	processLimit = 90 * time.Second // for processes that were told to end
+	processLimit = 90 * time.Second // for processes that were told to end, or will by themselves
 
 	operationsPerRound = 9
 	askAgain           = 50 * time.Millisecond

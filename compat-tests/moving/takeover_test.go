@@ -49,7 +49,7 @@ func TestTakeThePlace(t *testing.T) {
 	marathon := harness.Start(t, flags...)
 	m.old, m.new = harness.NewAPI(t, marathon.Ready()), harness.NewAPI(t, fmt.Sprint("http://127.0.0.1:", port))
 	furnish(t, m.old)
-	m.old.Must(http.MethodPost, "/v2/apps", map[string]any{"id": "/resident", "cmd": "date >> data/begun; exec sleep 1000", "cpus": 0.1, "mem": 16,
+	m.old.Must(http.MethodPost, "/v2/apps", map[string]any{"id": "/resident", "cmd": "echo begun >> data/begun; exec sleep 1000", "cpus": 0.1, "mem": 16,
 		"container": map[string]any{"type": "MESOS", "volumes": []any{map[string]any{"containerPath": "data", "mode": "RW", "persistent": map[string]any{"size": 10}}}}}, 201)
 	quiet(t, m.old)
 	before, shown := harness.TaskPids(t, dir), shape(t, m.old)
