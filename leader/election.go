@@ -209,20 +209,27 @@ func (t *Term) awaitTurn(ctx context.Context) error {
 	}
 }
 
-// guard closes lost when the lease or the key is gone.
+// guard closes lost when the lease or the key is gone. The end of the lease is known here, by the clock, and must not
+// wait for a request that hangs.
 func (t *Term) guard(ctx context.Context) {
 	defer close(t.lost)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	gone := make(chan struct{})
 	go func() {
-		select {
-		case <-t.session.Done():
-			cancel()
-		case <-t.e.water.broken:
-			cancel()
-		case <-ctx.Done():
-		}
+		defer close(gone)
+		t.awaitRemoval(ctx)
 	}()
+	select {
+	case <-gone:
+	case <-t.session.Done():
+	case <-t.e.water.broken:
+	case <-ctx.Done():
+	}
+}
+
+// awaitRemoval returns when the key is gone, or with ctx.
+func (t *Term) awaitRemoval(ctx context.Context) {
 	for ctx.Err() == nil {
 		own, err := t.e.get(ctx, t.Key)
 		if err == nil && (len(own.Kvs) == 0 || own.Kvs[0].CreateRevision != t.Rev) {
