@@ -141,7 +141,7 @@ var edges = []mutation{
 	{"do not notice that the key is gone", "R8 F5", "leader/election.go",
 		"if err == nil && (len(own.Kvs) == 0 || own.Kvs[0].CreateRevision != t.Rev) {\n\t\t\treturn", "if err == nil && len(own.Kvs) > 100 {\n\t\t\treturn", []string{leader}},
 	{"do not notice that the lease is gone", "R8 F5", "leader/election.go",
-		"\tgo func() {\n\t\tselect {\n\t\tcase <-t.session.Done():\n\t\t\tcancel()\n", "\tgo func() {\n\t\tselect {\n", []string{leader}},
+		"\tcase <-gone:\n\tcase <-t.session.Done():\n", "\tcase <-gone:\n", []string{leader}},
 	{"take over from a leader that never was reached", "P25 R8", "leader/takeover.go",
 		"case reached && (errors.Is(", "case (reached || true) && (errors.Is(", []string{leader}},
 	{"take over after one refusal", "P25", "leader/takeover.go",
