@@ -77,7 +77,7 @@ func (w *world) work(h *history, id int, rng *rand.Rand, end time.Time) {
 		if c.write {
 			value++
 			c.value = value
-			res, err := apis[n].Try("PUT", path+"?force=true", map[string]any{"cmd": "exec sleep 1000", "instances": 0, "labels": map[string]any{"v": fmt.Sprint(value)}})
+			res, err := apis[n].Try("PUT", path+"?force=true", map[string]any{"cmd": "exec sleep 100000", "instances": 0, "labels": map[string]any{"v": fmt.Sprint(value)}})
 			at := h.since()
 			if err != nil || res.Status/100 != 2 {
 				at = never

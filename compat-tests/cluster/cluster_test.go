@@ -61,8 +61,8 @@ func TestCluster(t *testing.T) {
 	for _, n := range w.nodes {
 		beside.Go(func() { w.supervise(n, stop) })
 	}
-	w.put("/v2/apps/stable", app("exec sleep 1000", stableTasks, 0))
-	w.put("/v2/apps/rolling", app("exec sleep 1000", 4, 0))
+	w.put("/v2/apps/stable", app("exec sleep 100000", stableTasks, 0))
+	w.put("/v2/apps/rolling", app("exec sleep 100000", 4, 0))
 	w.settle("stable", stableTasks)
 	w.settle("rolling", 4)
 	before := tasksOf(harness.TaskPids(t, w.dir), "stable")
@@ -93,7 +93,7 @@ func TestCluster(t *testing.T) {
 
 	// All is healed. Writes are taken again, deployments end, everything is as the clients were told.
 	healed := time.Now()
-	w.put("/v2/apps/rolling?force=true", app("exec sleep 1000", 4, 1_000_000))
+	w.put("/v2/apps/rolling?force=true", app("exec sleep 100000", 4, 1_000_000))
 	t.Logf("a write is taken %s after the last fault", time.Since(healed).Round(time.Millisecond))
 	w.settle("rolling", 4)
 	w.settle("stable", stableTasks)
@@ -163,7 +163,7 @@ func tasksOf(pids map[string][]int, id string) map[string][]int {
 // upgrade replaces the rolling app over and over.
 func (w *world) upgrade(end time.Time) (acknowledged int) {
 	for n := 1; time.Now().Before(end); n++ {
-		res, err := harness.NewAPI(w.t, w.nodes[n%servers].url).Try("PUT", "/v2/apps/rolling?force=true", app("exec sleep 1000", 4, n))
+		res, err := harness.NewAPI(w.t, w.nodes[n%servers].url).Try("PUT", "/v2/apps/rolling?force=true", app("exec sleep 100000", 4, n))
 		if err == nil && res.Status == http.StatusOK {
 			acknowledged++
 		}

@@ -66,8 +66,8 @@ func TestFailoverUnderLoad(t *testing.T) {
 		beside.Go(func() { w.supervise(n, stop) })
 	}
 	lives := w.chronicle(master)
-	w.put("/v2/apps/probe", app("exec sleep 1000", 0, 0))
-	w.put("/v2/apps/steady", app("exec sleep 1000", steadyTasks, 0))
+	w.put("/v2/apps/probe", app("exec sleep 100000", 0, 0))
+	w.put("/v2/apps/steady", app("exec sleep 100000", steadyTasks, 0))
 	harness.Await(t, patience, "the steady app runs", func() (bool, string) {
 		n := len(lives.living())
 		return n == steadyTasks, fmt.Sprint(n, " tasks")
@@ -179,7 +179,7 @@ func (l *load) run(w *world, client int, over <-chan struct{}) {
 		if n/loadApps%2 == 1 {
 			up = 0
 		}
-		res, err := harness.NewAPI(w.t, w.nodes[(client+n)%servers].url).Try("PUT", id+"?force=true", app("exec sleep 1000", up, 0))
+		res, err := harness.NewAPI(w.t, w.nodes[(client+n)%servers].url).Try("PUT", id+"?force=true", app("exec sleep 100000", up, 0))
 		l.told(id, up, err == nil && res.Status/100 == 2)
 	}
 }

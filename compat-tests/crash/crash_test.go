@@ -45,8 +45,8 @@ func TestKill(t *testing.T) {
 
 // stable is what lives through all rounds: an app, one with a volume, and a pod.
 var stable = []operation{
-	{"create an app", "PUT", "/v2/apps/stable", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 3}, nil, size(3)},
-	{"create an app with a volume", "PUT", "/v2/apps/stable-volume", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 2,
+	{"create an app", "PUT", "/v2/apps/stable", map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": 3}, nil, size(3)},
+	{"create an app with a volume", "PUT", "/v2/apps/stable-volume", map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": 2,
 		"container": map[string]any{"type": "MESOS", "volumes": []any{map[string]any{"containerPath": "data", "mode": "RW", "persistent": map[string]any{"size": 16}}}}},
 		nil, size(2)},
 	{"create a pod", "PUT", "/v2/pods/stable-pod", map[string]any{"id": "/stable-pod", "scaling": map[string]any{"kind": "fixed", "instances": 1},
@@ -57,7 +57,7 @@ const stableTasks = 3 + 2 + 2
 
 func container(name string) map[string]any {
 	return map[string]any{"name": name, "resources": map[string]any{"cpus": 0.01, "mem": 16},
-		"exec": map[string]any{"command": map[string]any{"shell": "exec sleep 1000"}}}
+		"exec": map[string]any{"command": map[string]any{"shell": "exec sleep 100000"}}}
 }
 
 // live repeats the script until the server has died often enough, and once more to its end.

@@ -72,7 +72,7 @@ func (p *parts) settled(api *harness.API, id string, n int) map[string]int {
 }
 
 func sleepers(n int) map[string]any {
-	return map[string]any{"id": "/app", "cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": n}
+	return map[string]any{"id": "/app", "cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": n}
 }
 
 // TestTasksDieMeanwhile: a task that ends while no server runs is replaced once
@@ -117,7 +117,7 @@ func TestMasterReturns(t *testing.T) {
 	for range 2 {
 		p.mesos.Kill()
 		api.Must("GET", "/v2/apps/app", nil, http.StatusOK)
-		api.Must("PUT", "/v2/apps/later", map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 0})
+		api.Must("PUT", "/v2/apps/later", map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": 0})
 		p.startMesos()
 		if after := p.settled(api, "/app", 3); !maps.Equal(after, before) {
 			t.Errorf("tasks and processes are %v, they were %v", after, before)

@@ -63,7 +63,7 @@ var workloads = map[string]func(*script, int) []operation{
 var abdicate = operation{"abdicate", "DELETE", "/v2/leader", nil, nil, size(0)}
 
 func sleeper(n, instances int) map[string]any {
-	return map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances, "env": map[string]string{"GENERATION": strconv.Itoa(n)}}
+	return map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": instances, "env": map[string]string{"GENERATION": strconv.Itoa(n)}}
 }
 
 // chain is a group of apps that depend on each other, and of more that run nothing: too many rows for one transaction of
@@ -72,7 +72,7 @@ func chain(generation string, ids ...string) map[string]any {
 	var apps []any
 	before := ""
 	for _, id := range ids {
-		a := map[string]any{"id": id, "cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "env": map[string]string{"GENERATION": generation}}
+		a := map[string]any{"id": id, "cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "env": map[string]string{"GENERATION": generation}}
 		if before != "" {
 			a["dependencies"] = []string{"/web/" + before}
 		}

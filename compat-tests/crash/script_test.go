@@ -58,7 +58,7 @@ func (s *script) round(n int) []operation {
 	generation := func(g string) map[string]string { return map[string]string{"GENERATION": fmt.Sprintf("%d-%s", n, g)} }
 	definition := func(g string, instances int) map[string]any {
 		// Little room for the upgrade: it takes several waves, each of them a moment to die in.
-		return map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances, "env": generation(g),
+		return map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": instances, "env": generation(g),
 			"upgradeStrategy": map[string]any{"minimumHealthCapacity": 0.8, "maximumOverCapacity": 0.2}}
 	}
 	is := func(g string, instances int) func(*app, bool) bool {

@@ -196,7 +196,7 @@ func writeAndRead(write, read *harness.API, id string) string {
 		}
 		return ""
 	}
-	app := map[string]any{"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 0}
+	app := map[string]any{"cmd": "exec sleep 100000", "cpus": 0.01, "mem": 16, "instances": 0}
 	for _, bad := range []func() string{
 		func() string { return step("PUT", app, http.StatusCreated) },
 		func() string { return look(http.StatusOK, 0) },

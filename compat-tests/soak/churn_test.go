@@ -117,7 +117,7 @@ func newWorld(t *testing.T) *world {
 func appID(n int) string { return fmt.Sprintf("%s/%d/app%d", group, n%10, n) }
 
 func app(n int) map[string]any {
-	return map[string]any{"id": appID(n), "cmd": "sleep 1000", "cpus": 0.01, "mem": 1, "instances": 2, "backoffSeconds": 1, "backoffFactor": 1,
+	return map[string]any{"id": appID(n), "cmd": "sleep 100000", "cpus": 0.01, "mem": 1, "instances": 2, "backoffSeconds": 1, "backoffFactor": 1,
 		"upgradeStrategy":     map[string]any{"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.5},
 		"unreachableStrategy": map[string]any{"inactiveAfterSeconds": 2, "expungeAfterSeconds": 10}}
 }
