@@ -32,6 +32,11 @@ type DiskSource struct {
 	Root    string // path of PATH and MOUNT
 	ID      string
 	Profile string
+
+	// Vendor and Metadata are set by storage resource providers (Mesos 1.8+). Frameworks only hand them on: with another
+	// value it would be another disk (operator== of DiskInfo::Source in src/common/resources.cpp).
+	Vendor   string
+	Metadata []Label // nil: none, as opposed to an empty list
 }
 
 // DiskInfo describes a disk resource: its source and, for a volume, its persistence.

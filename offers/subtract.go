@@ -114,5 +114,10 @@ func sameDisk(a, b *DiskInfo) bool {
 	if a == nil || b == nil || a.PersistenceID != b.PersistenceID {
 		return false
 	}
-	return a.Source == b.Source || a.Source != nil && b.Source != nil && *a.Source == *b.Source
+	return a.Source == b.Source || a.Source != nil && b.Source != nil && a.Source.equal(b.Source)
+}
+
+func (s *DiskSource) equal(o *DiskSource) bool {
+	return s.Type == o.Type && s.Root == o.Root && s.ID == o.ID && s.Profile == o.Profile && s.Vendor == o.Vendor &&
+		(s.Metadata == nil) == (o.Metadata == nil) && slices.Equal(s.Metadata, o.Metadata)
 }

@@ -318,6 +318,10 @@ func TestResourcesRoundTrip(t *testing.T) {
 		{Name: "disk", Value: 5, Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "MOUNT", Root: "/x", ID: "i", Profile: "fast"}}},
 		{Name: "disk", Value: 5, Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "PATH", Root: "/y"}}},
 		{Name: "disk", Value: 5, Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "RAW"}}},
+		// Disks of storage resource providers, which set a vendor since Mesos 1.8, and the volume context if there is one.
+		{Name: "disk", Value: 5, ProviderID: "rp", Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "MOUNT", Root: "./csi/v", ID: "i", Profile: "fast",
+			Vendor: "org.apache.mesos.csi.test.local", Metadata: []offers.Label{{Key: "path", Value: "/v"}, {Key: "empty"}}}}},
+		{Name: "disk", Value: 5, ProviderID: "rp", Disk: &offers.DiskInfo{Source: &offers.DiskSource{Type: "MOUNT", Vendor: "v", Metadata: []offers.Label{}}}},
 	}
 	refined := append([]offers.Resource{{Name: "mem", Value: 1, Reservations: []offers.ReservationInfo{{Role: "a"}, {Dynamic: true, Role: "a/b", Principal: "p"}}}}, plain...)
 	for _, refinement := range []bool{false, true} {
@@ -356,8 +360,11 @@ func TestResourcesRoundTrip(t *testing.T) {
 
 // F23: resources that cannot be given back as they were are not offered on; the odd but known ones are marked.
 func TestF23OddResources(t *testing.T) {
+	noValue := &mesos.Labels{Labels: []mesos.Label{{Key: "k"}}} // another label to the master than one with an empty value
 	o := mesos.Offer{ID: mesos.OfferID{Value: "o"}, Resources: []mesos.Resource{
-		{Name: "disk", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Disk: &mesos.Resource_DiskInfo{Source: &mesos.Resource_DiskInfo_Source{Type: mesos.Resource_DiskInfo_Source_RAW, Vendor: text("v")}}},
+		{Name: "disk", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Disk: &mesos.Resource_DiskInfo{Source: &mesos.Resource_DiskInfo_Source{Type: mesos.Resource_DiskInfo_Source_RAW, Metadata: noValue}}},
+		{Name: "cpus", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Reservations: []mesos.Resource_ReservationInfo{{Role: text("a"), Labels: noValue}}},
+		{Name: "cpus", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Role: text("a"), Reservation: &mesos.Resource_ReservationInfo{Labels: noValue}},
 		{Name: "disk", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Disk: &mesos.Resource_DiskInfo{Volume: &mesos.Volume{Mode: mesos.RW.Enum(), ContainerPath: "x", HostPath: text("/")}}},
 		{Name: "text", Type: mesos.TEXT.Enum()},
 		{Name: "disk", Type: mesos.SCALAR.Enum(), Scalar: &mesos.Value_Scalar{Value: 1}, Shared: &mesos.Resource_SharedInfo{}},

@@ -19,6 +19,14 @@ func fromResource(r *mesos.Resource) (out offers.Resource, ok bool) {
 		Shared:         r.Shared != nil,
 		Reservations:   fromReservations(r),
 	}
+	for i := range r.Reservations {
+		if !valued(r.Reservations[i].Labels) {
+			return out, false
+		}
+	}
+	if !valued(r.GetReservation().GetLabels()) {
+		return out, false
+	}
 	switch r.GetType() {
 	case mesos.SCALAR:
 		out.Type, out.Value = offers.Scalar, r.GetScalar().GetValue()
@@ -76,6 +84,20 @@ func fromLabels(l *mesos.Labels) []offers.Label {
 	return out
 }
 
+// valued reports whether every label has a value: to the master one without is another label than one whose value is
+// empty, and the plain form cannot tell the two apart.
+func valued(l *mesos.Labels) bool {
+	if l == nil {
+		return true
+	}
+	for i := range l.Labels {
+		if l.Labels[i].Value == nil {
+			return false
+		}
+	}
+	return true
+}
+
 func fromDisk(d *mesos.Resource_DiskInfo) (*offers.DiskInfo, bool) {
 	out := &offers.DiskInfo{
 		PersistenceID: d.GetPersistence().GetID(),
@@ -88,10 +110,10 @@ func fromDisk(d *mesos.Resource_DiskInfo) (*offers.DiskInfo, bool) {
 		out.ContainerPath, out.Mode = v.ContainerPath, v.GetMode().String()
 	}
 	if s := d.Source; s != nil {
-		if s.Vendor != nil || s.Metadata != nil {
+		if !valued(s.Metadata) {
 			return nil, false
 		}
-		out.Source = &offers.DiskSource{Type: s.Type.String(), ID: s.GetID(), Profile: s.GetProfile()}
+		out.Source = &offers.DiskSource{Type: s.Type.String(), ID: s.GetID(), Profile: s.GetProfile(), Vendor: s.GetVendor(), Metadata: fromLabels(s.Metadata)}
 		switch {
 		case s.Path != nil:
 			out.Source.Root = s.Path.GetRoot()
@@ -165,7 +187,7 @@ func toReservations(r *offers.Resource, out *mesos.Resource, refinement bool) {
 		x := &r.Reservations[0]
 		out.Role = text(x.Role)
 		if x.Dynamic {
-			out.Reservation = &mesos.Resource_ReservationInfo{Principal: optional(x.Principal), Labels: reservationLabels(x.Labels)}
+			out.Reservation = &mesos.Resource_ReservationInfo{Principal: optional(x.Principal), Labels: keptLabels(x.Labels)}
 		}
 		return
 	}
@@ -176,13 +198,13 @@ func toReservations(r *offers.Resource, out *mesos.Resource, refinement bool) {
 			kind = mesos.Resource_ReservationInfo_DYNAMIC
 		}
 		out.Reservations = append(out.Reservations, mesos.Resource_ReservationInfo{
-			Type: kind.Enum(), Role: text(x.Role), Principal: optional(x.Principal), Labels: reservationLabels(x.Labels),
+			Type: kind.Enum(), Role: text(x.Role), Principal: optional(x.Principal), Labels: keptLabels(x.Labels),
 		})
 	}
 }
 
-// reservationLabels is the reverse of fromLabels.
-func reservationLabels(list []offers.Label) *mesos.Labels {
+// keptLabels is the reverse of fromLabels.
+func keptLabels(list []offers.Label) *mesos.Labels {
 	if list != nil && len(list) == 0 {
 		return &mesos.Labels{}
 	}
@@ -208,6 +230,7 @@ func toDisk(d *offers.DiskInfo) (*mesos.Resource_DiskInfo, error) {
 		}
 		src := &mesos.Resource_DiskInfo_Source{
 			Type: mesos.Resource_DiskInfo_Source_Type(kind), ID: optional(s.ID), Profile: optional(s.Profile),
+			Vendor: optional(s.Vendor), Metadata: keptLabels(s.Metadata),
 		}
 		switch src.Type {
 		case mesos.Resource_DiskInfo_Source_PATH:
