@@ -87,7 +87,7 @@ func (t *attempt) launchApp(m *Match, got pieces, ports, volumes []Resource, hos
 		TaskID:      string(id),
 		AgentID:     t.offer.Agent.ID,
 		Resources:   slices.Concat(got.all(), ports, volumes),
-		Limits:      limits(a.ResourceLimits),
+		Limits:      limits(a.ResourceLimits, scalars{cpus: milli(float64(a.CPUs)), mem: milli(float64(a.Mem))}),
 		Labels:      t.c.labels,
 		Discovery:   discovery(t.c.name, a.HostNetworking(), a.Networks, list),
 		HealthCheck: appHealthCheck(a, list),
@@ -121,22 +121,28 @@ func (t *attempt) customExecutor(a *core.App) string {
 	return e
 }
 
-func limits(l *core.ResourceLimits) map[string]float64 {
-	if l == nil || l.CPUs == nil && l.Mem == nil {
+// limits are the limits of a task that requests so much. The master refuses a limit below the request, so both are
+// rounded alike, and a limit of what is not requested at all, so that one is left out (validateResourceLimits in
+// Mesos's src/master/validation.cpp).
+func limits(l *core.ResourceLimits, request scalars) map[string]float64 {
+	if l == nil {
 		return nil
 	}
 	out := make(map[string]float64, 2)
-	put := func(name string, v *core.Limit) {
+	put := func(name string, v *core.Limit, requested int64) {
 		switch {
-		case v == nil:
+		case v == nil || requested == 0:
 		case v.Unlimited:
 			out[name] = math.Inf(1)
 		default:
-			out[name] = float64(v.Value)
+			out[name] = fromMilli(milli(float64(v.Value)))
 		}
 	}
-	put("cpus", l.CPUs)
-	put("mem", l.Mem)
+	put("cpus", l.CPUs, request.cpus)
+	put("mem", l.Mem, request.mem)
+	if len(out) == 0 {
+		return nil
+	}
 	return out
 }
 

@@ -29,7 +29,7 @@ func mesosHealthCheck(h *core.HealthCheck, ports []appPort) *HealthCheck {
 		if h.Protocol == "MESOS_HTTPS" {
 			out.Scheme = "https"
 		}
-		out.Path, out.HasPath = text(h.Path), h.Path != nil
+		out.Path, out.HasPath = slashed(h.Path)
 	case "MESOS_TCP":
 		out.Type = "TCP"
 	default:
@@ -41,6 +41,16 @@ func mesosHealthCheck(h *core.HealthCheck, ports []appPort) *HealthCheck {
 		return nil
 	}
 	return out
+}
+
+// slashed is the path of an HTTP check as Mesos takes it: the master refuses the task when a path that is set does not
+// begin with a slash, and without one the root is asked for (validateHealthCheck in its src/common/validation.cpp).
+func slashed(path *string) (string, bool) {
+	p := text(path)
+	if p != "" && p[0] != '/' {
+		p = "/" + p
+	}
+	return p, p != ""
 }
 
 // checkPort is the port a check of the executor connects to: the given one, else the container port of the
@@ -74,7 +84,8 @@ func appCheck(a *core.App, ports []appPort) *CheckInfo {
 	case c.Exec != nil:
 		out.Type, out.Command = "COMMAND", shellOrArgv(c.Exec.Command)
 	case c.HTTP != nil:
-		out.Type, out.Path = "HTTP", c.HTTP.Path
+		out.Type = "HTTP"
+		out.Path, _ = slashed(&c.HTTP.Path)
 		out.Port, ok = checkPort(c.HTTP.Port, c.HTTP.PortIndex, ports)
 	case c.TCP != nil:
 		out.Type = "TCP"

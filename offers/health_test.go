@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"math"
 	"testing"
 
 	"stadion/core"
@@ -52,8 +53,40 @@ func TestHealthCheckForMesos(t *testing.T) {
 			}
 		}
 	}
+	for given, want := range map[string]string{"/health": "/health", "health": "/health", "": "", "?q": "/?q"} { // src/common/validation.cpp
+		app := *host
+		app.HealthChecks = []core.HealthCheck{{Protocol: "MESOS_HTTP", Path: &given}}
+		app.Check = &core.Check{HTTP: &core.CheckHTTP{Path: given}}
+		list := appPorts(&app, []int{31001, 31002})
+		if h := appHealthCheck(&app, list); h.Path != want || h.HasPath != (want != "") {
+			t.Errorf("path %q of a health check becomes %q, set %v", given, h.Path, h.HasPath)
+		}
+		if c := appCheck(&app, list); c.Path != want {
+			t.Errorf("path %q of a check becomes %q", given, c.Path)
+		}
+	}
 	command := &core.App{HealthChecks: []core.HealthCheck{{Protocol: "COMMAND", Command: &core.CommandValue{Value: "true"}, PortIndex: &one}}}
 	if h := appHealthCheck(command, nil); h == nil || h.Type != "COMMAND" || *h.Command.Value != "true" || !h.Command.Shell {
 		t.Errorf("COMMAND, which needs no port: %+v", h)
+	}
+}
+
+// A limit is never below the request that the master compares it with, and never for what is not requested
+// (validateResourceLimits in Mesos's src/master/validation.cpp).
+func TestLimitsAsTheMasterTakesThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		text      string
+		cpus, mem float64 // 0: no limit
+	}{
+		"both":              {`{"cpus":0.5,"mem":64,"resourceLimits":{"cpus":1,"mem":"unlimited"}}`, 1, math.Inf(1)},
+		"rounded like it":   {`{"cpus":0.1237,"resourceLimits":{"cpus":0.1237}}`, 0.124, 0},
+		"nothing requested": {`{"cpus":0,"mem":64,"resourceLimits":{"cpus":1,"mem":65}}`, 0, 65},
+		"only that":         {`{"cpus":0,"resourceLimits":{"cpus":1}}`, 0, 0},
+	} {
+		o := offer(scalar("cpus", 4, "*"), scalar("mem", 4096, "*"))
+		task := launched(t, try(o, need(app(t, c.text))))
+		if got := task.Limits; got["cpus"] != c.cpus || got["mem"] != c.mem || (got != nil) != (c.cpus+c.mem > 0) {
+			t.Errorf("%s: limits %v", name, got)
+		}
 	}
 }

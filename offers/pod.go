@@ -128,7 +128,7 @@ func (l *podLaunch) task(i int, id core.TaskID, resources []Resource) TaskInfo {
 		TaskID:      string(id),
 		AgentID:     l.offer.Agent.ID,
 		Resources:   resources,
-		Limits:      limits(k.ResourceLimits),
+		Limits:      limits(k.ResourceLimits, l.c.parts[i]),
 		Command:     l.command(k, id),
 		Container:   l.container(k),
 		Labels:      sortedLabels(k.Labels),
@@ -260,7 +260,7 @@ func (l *podLaunch) healthCheck(k *core.PodContainer, ports []appPort) *HealthCh
 		if strings.EqualFold(text(h.HTTP.Scheme), "https") {
 			out.Scheme = "https"
 		}
-		out.Path, out.HasPath = text(h.HTTP.Path), h.HTTP.Path != nil
+		out.Path, out.HasPath = slashed(h.HTTP.Path)
 	case h.TCP != nil:
 		endpoint, out.Type = h.TCP.Endpoint, "TCP"
 	}
