@@ -118,10 +118,15 @@ func (x *acceptance) perform(op *mesos.Offer_Operation) {
 }
 
 func (x *acceptance) launch(op *mesos.Offer_Operation) {
+	wrong := x.upgrade(op)
 	for i := range op.Launch.TaskInfos {
 		info := &op.Launch.TaskInfos[i]
 		if op.ID != nil {
 			x.fail(info, mesos.REASON_TASK_INVALID, "The `id` field cannot be set on LAUNCH operations")
+			continue
+		}
+		if wrong != "" {
+			x.fail(info, mesos.REASON_TASK_INVALID, wrong)
 			continue
 		}
 		uses, execUses, text := x.check(info)
@@ -129,15 +134,35 @@ func (x *acceptance) launch(op *mesos.Offer_Operation) {
 			x.fail(info, mesos.REASON_TASK_INVALID, text)
 			continue
 		}
-		x.allocate(info.Resources)
 		x.left = x.left.minus(uses)
 		if info.Executor != nil {
-			x.allocate(info.Executor.Resources)
 			x.addExecutor(info.Executor, execUses)
 		}
 		x.add(info, info.Executor, uses)
 		x.agent.node.launch(x.fw.info, info, uses, x.role)
 	}
+}
+
+// upgrade checks the form of all resources of a LAUNCH or LAUNCH_GROUP, of which one that is wrong spoils the whole
+// operation, and fills in the allocation where it was left out (Master::accept in Mesos's src/master/master.cpp).
+func (x *acceptance) upgrade(op *mesos.Offer_Operation) string {
+	var lists [][]mesos.Resource
+	tasks := allTasks(op)
+	if g := op.LaunchGroup; g != nil {
+		lists = append(lists, g.Executor.Resources)
+	}
+	for i := range tasks {
+		lists = append(lists, tasks[i].Resources, tasks[i].Executor.GetResources())
+	}
+	for _, rs := range lists {
+		if text := validateResources(rs); text != "" {
+			return text
+		}
+	}
+	for _, rs := range lists {
+		x.allocate(rs)
+	}
+	return ""
 }
 
 // fail reports a task that is not launched.
@@ -192,15 +217,18 @@ func (x *acceptance) launchGroup(op *mesos.Offer_Operation) {
 		}
 		return
 	}
-	uses, execUses, text := x.checkGroup(ex, tasks)
+	var uses []bag
+	var execUses bag
+	text := x.upgrade(op)
+	if text == "" {
+		uses, execUses, text = x.checkGroup(ex, tasks)
+	}
 	if text != "" {
 		x.groupError(tasks, text)
 		return
 	}
-	x.allocate(ex.Resources)
 	x.addExecutor(ex, execUses)
 	for i := range tasks {
-		x.allocate(tasks[i].Resources)
 		x.left = x.left.minus(uses[i])
 		x.add(&tasks[i], ex, uses[i])
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -109,8 +108,10 @@ func (x *acceptance) plan(op *mesos.Offer_Operation) change {
 	if text := validateResources(rs); text != "" {
 		return change{text: "Operation attempted with invalid resources: " + text, bare: true}
 	}
-	if len(rs) == 0 {
-		return change{text: "Invalid resources: The resources have multiple resource providers: "}
+	for _, rule := range []func([]mesos.Resource) string{usableText, providersText} {
+		if text := rule(rs); text != "" {
+			return change{text: "Invalid resources: " + text}
+		}
 	}
 	switch op.Type {
 	case mesos.Offer_Operation_RESERVE:
@@ -148,7 +149,7 @@ func (x *acceptance) planReserve(rs []mesos.Resource) change {
 			return change{text: "A reserve operation was attempted by authenticated principal '" + principal +
 				"', which does not match a reserved resource in the request with principal '" + *info.Principal + "'"}
 		}
-		if role := info.GetRole(); role != x.role && !strings.HasPrefix(x.role, role+"/") {
+		if role := info.GetRole(); role != x.role {
 			return change{text: "A reserve operation was attempted for a resource with role '" + role +
 				"', but the resource was allocated to role '" + x.role + "'"}
 		}
@@ -185,31 +186,19 @@ func (x *acceptance) planCreate(rs []mesos.Resource) change {
 	source := make([]mesos.Resource, len(rs))
 	for i := range rs {
 		d := rs[i].Disk
-		if d == nil {
-			return change{text: "Not a persistent volume: Resource " + resourceText(&rs[i]) + " does not have DiskInfo"}
-		}
-		if d.Persistence == nil {
-			return change{text: "Not a persistent volume: Resource " + resourceText(&rs[i]) + " does not have a persistence"}
-		}
-		if len(reservationsOf(&rs[i])) == 0 {
-			return change{text: "Invalid resources: Invalid DiskInfo: Persistent volumes cannot be created from unreserved resources"}
-		}
-		if d.Volume == nil {
-			return change{text: "Invalid resources: Invalid DiskInfo: Expecting 'volume' to be set for persistent volume"}
-		}
-		if text := validateID(d.Persistence.ID); text != "" {
-			return change{text: "Invalid resources: Invalid DiskInfo: " + text}
-		}
-		if p := d.Persistence.Principal; p != nil && *p != principal {
-			return change{text: "A create operation was attempted by authenticated principal '" + principal +
-				"', which does not match a volume in the request with principal '" + *p + "'"}
+		if text := persistentText(&rs[i]); text != "" {
+			return change{text: text}
 		}
 		if d.Persistence.Principal == nil && principal != "" {
-			return change{text: "A create operation was attempted by principal '" + principal +
-				"', but there is a volume in the request with no principal set"}
+			return change{text: "Create volume operation attempted by principal '" + principal +
+				"', but there is a volume in the operation with no principal set in 'disk.persistence'"}
+		}
+		if p := d.Persistence.Principal; p != nil && *p != principal {
+			return change{text: "Create volume operation attempted by authenticated principal '" + principal +
+				"', which does not match a volume in the operation with principal '" + *p + "' set in 'disk.persistence'"}
 		}
 		if x.volumeInUse(&rs[i]) {
-			return change{text: "Persistent volume with persistence ID '" + d.Persistence.ID + "' already exists"}
+			return change{text: "Persistence ID '" + d.Persistence.ID + "' is not unique"}
 		}
 		source[i] = rs[i]
 		source[i].Disk = nil
@@ -218,7 +207,23 @@ func (x *acceptance) planCreate(rs []mesos.Resource) change {
 		}
 		source[i].Shared = nil
 	}
+	if text := sameIDText(rs); text != "" {
+		return change{text: text}
+	}
 	return change{take: x.m.c.ids.bagOf(source), give: x.m.c.ids.bagOf(rs)}
+}
+
+// persistentText refuses what is no volume that can be made or destroyed.
+func persistentText(r *mesos.Resource) string {
+	switch d := r.Disk; {
+	case d == nil:
+		return "Not a persistent volume: Resource " + resourceText(r) + " does not have DiskInfo"
+	case d.Persistence == nil:
+		return "Not a persistent volume: 'persistence' is not set in DiskInfo"
+	case d.Volume.GetMode() == mesos.RO:
+		return "Not a persistent volume: Read-only persistent volume not supported"
+	}
+	return ""
 }
 
 // volumeInUse tells whether the agent has a volume of the same role and id.
@@ -235,8 +240,8 @@ func (x *acceptance) volumeInUse(r *mesos.Resource) bool {
 func (x *acceptance) planDestroy(rs []mesos.Resource) change {
 	source := make([]mesos.Resource, len(rs))
 	for i := range rs {
-		if rs[i].Disk.GetPersistence() == nil {
-			return change{text: "Not a persistent volume: Resource " + resourceText(&rs[i]) + " does not have DiskInfo"}
+		if text := persistentText(&rs[i]); text != "" {
+			return change{text: text}
 		}
 		if !x.agent.total.contains(x.m.c.ids.bagOf(rs[i : i+1])) {
 			return change{text: "Persistent volumes not found"}

@@ -22,18 +22,15 @@ func (x *acceptance) check(info *mesos.TaskInfo) (uses, execUses bag, text strin
 	if (info.Command == nil) == (info.Executor == nil) {
 		return nil, nil, "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present"
 	}
-	if text := validateResources(info.Resources); text != "" {
-		return nil, nil, text
-	}
-	if len(info.Resources) == 0 {
-		return nil, nil, "Task uses no resources"
-	}
 	if info.Executor != nil {
 		if text := x.checkExecutor(info.Executor); text != "" {
 			return nil, nil, text
 		}
+		if text := ownExecutor(info.Executor); text != "" {
+			return nil, nil, text
+		}
 	}
-	if text := checkLimits(info); text != "" {
+	if text := together("Task and its executor", info.Executor.GetResources(), info.Resources); text != "" {
 		return nil, nil, text
 	}
 	if l := info.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil && !*l.ShareCgroups {
@@ -84,6 +81,12 @@ func (x *acceptance) checkTask(info *mesos.TaskInfo) string {
 			return "Task uses invalid health check: " + text
 		}
 	}
+	if len(info.Resources) == 0 {
+		return "Task uses no resources"
+	}
+	if text := judge("Task", info.Resources); text != "" {
+		return text
+	}
 	if info.Command != nil {
 		if text := validateCommand(info.Command); text != "" {
 			return "Task's `CommandInfo` is invalid: " + text
@@ -94,7 +97,7 @@ func (x *acceptance) checkTask(info *mesos.TaskInfo) string {
 			return "Task's `ContainerInfo` is invalid: " + text
 		}
 	}
-	return ""
+	return checkLimits(info)
 }
 
 // validateID checks what all ids have to keep to because they become file names.
@@ -113,79 +116,6 @@ func validateID(id string) string {
 		}
 	}
 	return ""
-}
-
-// validateResources checks every resource for itself.
-func validateResources(rs []mesos.Resource) string {
-	for i := range rs {
-		if text := validateResource(&rs[i]); text != "" {
-			return "Resource '" + resourceText(&rs[i]) + "' is invalid: " + text
-		}
-	}
-	return ""
-}
-
-func validateResource(r *mesos.Resource) string {
-	switch resourceForm(r) {
-	case mesos.SCALAR:
-		if r.Scalar == nil || r.Ranges != nil || r.Set != nil {
-			return "Invalid scalar resource"
-		}
-		if v := r.Scalar.Value; v < 0 || (v > 0 && toMilli(v) == 0) {
-			return "Invalid scalar resource: value <= 0"
-		}
-	case mesos.RANGES:
-		if r.Ranges == nil || r.Scalar != nil || r.Set != nil {
-			return "Invalid ranges resource"
-		}
-		spans := slices.Clone(r.Ranges.Range)
-		slices.SortFunc(spans, func(a, b mesos.Value_Range) int {
-			if a.Begin < b.Begin {
-				return -1
-			}
-			return 1
-		})
-		for i, s := range spans {
-			if s.Begin > s.End {
-				return "Invalid ranges resource: begin > end"
-			}
-			if i > 0 && s.Begin <= spans[i-1].End {
-				return "Invalid ranges resource: overlapping ranges"
-			}
-		}
-	case mesos.SET:
-		if r.Set == nil || r.Scalar != nil || r.Ranges != nil {
-			return "Invalid set resource"
-		}
-	default:
-		return "Unsupported resource type"
-	}
-	for i := range r.Reservations {
-		if r.Reservations[i].GetRole() == "*" {
-			return `Invalid reservation: role "*" cannot be reserved`
-		}
-		if text := validateRole(r.Reservations[i].GetRole()); text != "" {
-			return "Invalid reservation: " + text
-		}
-	}
-	return ""
-}
-
-// resourceText prints a resource with its amounts as they were sent.
-func resourceText(r *mesos.Resource) string {
-	id := identity{name: r.Name, model: mesos.Resource{Reservations: reservationsOf(r), Disk: r.Disk}}
-	text := id.text(r.GetAllocationInfo().GetRole()) + ":"
-	switch resourceForm(r) {
-	case mesos.RANGES:
-		spans := make([]span, 0, len(r.GetRanges().GetRange()))
-		for _, x := range r.GetRanges().GetRange() {
-			spans = append(spans, span{x.Begin, x.End})
-		}
-		return text + spansText(spans)
-	case mesos.SET:
-		return text + "{" + strings.Join(r.GetSet().GetItem(), ", ") + "}"
-	}
-	return text + strconv.FormatFloat(float64(toMilli(r.GetScalar().GetValue()))/1000, 'f', -1, 64)
 }
 
 // checkExecutor validates the executor of a task that brings its own.
@@ -232,7 +162,33 @@ func (x *acceptance) checkExecutor(ex *mesos.ExecutorInfo) string {
 	if g := ex.GetShutdownGracePeriod(); g != nil && g.Nanoseconds < 0 {
 		return "ExecutorInfo's 'shutdown_grace_period' must be non-negative"
 	}
-	return validateResources(ex.Resources)
+	if text := judge("Executor", ex.Resources); text != "" {
+		return text
+	}
+	if old := x.agent.executors[taskKey{x.fw.id, ex.ExecutorID.Value}]; old != nil && !old.info.Equal(ex) {
+		return "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID."
+	}
+	return ""
+}
+
+// ownExecutor refuses what an executor of a task may not have, unlike that of a group.
+func ownExecutor(ex *mesos.ExecutorInfo) string {
+	switch {
+	case ex.Type == mesos.ExecutorInfo_DEFAULT:
+		return "'ExecutorInfo.type' must be 'CUSTOM'"
+	case ex.Command == nil:
+		return "'ExecutorInfo.command' must be set"
+	case slices.ContainsFunc(ex.Resources, func(r mesos.Resource) bool { return r.Shared != nil }):
+		return "Executor resources should not contain any shared resources"
+	}
+	return executorCgroups(ex)
+}
+
+func executorCgroups(ex *mesos.ExecutorInfo) string {
+	if l := ex.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil && *l.ShareCgroups {
+		return "The 'share_cgroups' field cannot be set to 'true' on executor containers"
+	}
+	return ""
 }
 
 // minimumExecutor checks that an executor that has to be started has room of its own.
@@ -270,12 +226,6 @@ func (x *acceptance) checkGroup(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) 
 			text = "Task has duplicate ID: " + t.TaskID.Value
 		}
 		seen[t.TaskID.Value] = true
-		if text == "" {
-			text = validateResources(t.Resources)
-		}
-		if text == "" && len(t.Resources) == 0 {
-			text = "Task uses no resources"
-		}
 		if text != "" {
 			return nil, nil, "Task '" + t.TaskID.Value + "' is invalid: " + text
 		}
@@ -284,6 +234,9 @@ func (x *acceptance) checkGroup(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) 
 		}
 	}
 	if text := x.checkExecutor(ex); text != "" {
+		return nil, nil, text
+	}
+	if text := groupTogether(ex, tasks); text != "" {
 		return nil, nil, text
 	}
 	var needed []mesos.Resource
@@ -334,8 +287,8 @@ func sharesCgroups(c *mesos.ContainerInfo) bool {
 
 // groupCgroups checks that the tasks of a group agree about cgroups.
 func groupCgroups(ex *mesos.ExecutorInfo, tasks []mesos.TaskInfo) string {
-	if l := ex.Container.GetLinuxInfo(); l != nil && l.ShareCgroups != nil && *l.ShareCgroups {
-		return "The 'share_cgroups' field cannot be set to 'true' on executor containers"
+	if text := executorCgroups(ex); text != "" {
+		return text
 	}
 	for i := range tasks {
 		if sharesCgroups(tasks[i].Container) != sharesCgroups(tasks[0].Container) {

@@ -1,6 +1,11 @@
 package minimesos
 
-import mesos "github.com/mesos/mesos-go/api/v1/lib"
+import (
+	"bytes"
+	"strings"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+)
 
 // What tasks and executors are made of; the texts are Mesos's, as in validate.go.
 
@@ -20,8 +25,8 @@ func validateCheck(c *mesos.CheckInfo) string {
 		if c.HTTP == nil {
 			return "Expecting 'http' to be set for HTTP check"
 		}
-		if p := c.HTTP.GetPath(); p != "" && p[0] != '/' {
-			return "The path '" + p + "' of HTTP check must start with '/'"
+		if p := c.HTTP.Path; p != nil && !strings.HasPrefix(*p, "/") {
+			return "The path '" + *p + "' of HTTP check must start with '/'"
 		}
 	case mesos.CheckInfo_TCP:
 		if c.TCP == nil {
@@ -49,11 +54,11 @@ func validateHealthCheck(h *mesos.HealthCheck) string {
 		if h.HTTP == nil {
 			return "Expecting 'http' to be set for HTTP health check"
 		}
-		if s := h.HTTP.GetScheme(); s != "" && s != "http" && s != "https" {
-			return "Unsupported HTTP health check scheme: '" + s + "'"
+		if s := h.HTTP.Scheme; s != nil && *s != "http" && *s != "https" {
+			return "Unsupported HTTP health check scheme: '" + *s + "'"
 		}
-		if p := h.HTTP.GetPath(); p != "" && p[0] != '/' {
-			return "The path '" + p + "' of HTTP health check must start with '/'"
+		if p := h.HTTP.Path; p != nil && !strings.HasPrefix(*p, "/") {
+			return "The path '" + *p + "' of HTTP health check must start with '/'"
 		}
 	case mesos.HealthCheck_TCP:
 		if h.TCP == nil {
@@ -91,12 +96,16 @@ func validateCommand(c *mesos.CommandInfo) string {
 	for _, v := range c.GetEnvironment().GetVariables() {
 		secret := v.Type != nil && *v.Type == mesos.Environment_Variable_SECRET
 		switch {
+		case v.Type != nil && *v.Type == mesos.Environment_Variable_UNKNOWN:
+			return "Environment variable of type 'UNKNOWN' is not allowed"
 		case secret && v.Secret == nil:
 			return "Environment variable '" + v.Name + "' of type 'SECRET' must have a secret set"
 		case secret && v.Value != nil:
 			return "Environment variable '" + v.Name + "' of type 'SECRET' must not have a value set"
 		case secret && secretText(v.Secret) != "":
 			return "Environment variable '" + v.Name + "' specifies an invalid secret: " + secretText(v.Secret)
+		case secret && bytes.IndexByte(v.Secret.GetValue().GetData(), 0) >= 0:
+			return "Environment variable '" + v.Name + "' specifies a secret containing null bytes, which is not allowed in the environment"
 		case !secret && v.Value == nil:
 			return "Environment variable '" + v.Name + "' of type 'VALUE' must have a value set"
 		case !secret && v.Secret != nil:

@@ -128,9 +128,9 @@ func checkLimits(info *mesos.TaskInfo) string {
 			return "Only cpus and mem may be included in a task's resource limits"
 		}
 	}
-	asked := map[string]float64{}
+	asked := map[string]int64{} // thousandths, as Mesos adds up
 	for i := range info.Resources {
-		asked[info.Resources[i].Name] += info.Resources[i].GetScalar().GetValue()
+		asked[info.Resources[i].Name] += toMilli(info.Resources[i].GetScalar().GetValue())
 	}
 	for _, x := range [][3]string{{"cpus", "CPU", "cpu"}, {"mem", "memory", "memory"}} {
 		limit, ok := info.Limits[x[0]]
@@ -138,7 +138,7 @@ func checkLimits(info *mesos.TaskInfo) string {
 		case !ok:
 		case asked[x[0]] == 0:
 			return "When a " + x[1] + " limit is specified, a " + x[1] + " request must also be specified"
-		case limit.Value < asked[x[0]]:
+		case limit.Value < float64(asked[x[0]])/1000:
 			return "The " + x[2] + " limit must be greater than or equal to the " + x[2] + " request"
 		}
 	}
