@@ -62,10 +62,11 @@ soak-processes: build
 	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./crash -v -crash.points 0 -crash.kills 400 -timeout 2h
 	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./cluster -v -cluster.for $(RAGE) -timeout 24h
 
-# Mistakes made on purpose: do the tests notice? ONLY='fence|seq' for those whose name matches. It takes an hour.
+# Mistakes made on purpose: do the tests notice? ONLY='fence|seq' for those whose name matches, JOBS at a time. It takes two hours of one core.
 ONLY ?= .
+JOBS ?= 1
 mutation:
-	cd compat-tests && $(GO) run ./mutation -run '$(ONLY)'
+	cd compat-tests && $(GO) run ./mutation -run '$(ONLY)' -j $(JOBS)
 
 # Servers under churn for an hour, and whether anything grows: a report in bin/soak.svg and bin/soak.txt.
 DURATION ?= 1h

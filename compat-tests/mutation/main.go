@@ -12,31 +12,38 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
 const (
-	bar       = 0.95            // share of mistakes that the tests must catch
-	testLimit = 5 * time.Minute // for the tests of one package; a test that hangs has noticed
+	bar = 0.95 // share of mistakes that the tests must catch
 )
+
+// testLimit is for the tests of one package: a test that hangs has noticed.
+var testLimit = 5 * time.Minute
 
 // outcome is what came of one mistake.
 type outcome int8
 
 const (
 	caught outcome = iota
+	hung           // caught as well: the tests do not end any more
 	survived
 	void // the mutation does not fit or does not build
 )
 
-func (o outcome) String() string { return [...]string{"caught", "SURVIVED", "VOID"}[o] }
+func (o outcome) String() string { return [...]string{"caught", "hung", "SURVIVED", "VOID"}[o] }
 
 func main() {
-	pattern := flag.String("run", "", "only the mistakes whose name matches")
+	run := flag.String("run", "", "only the mistakes whose name matches")
+	skip := flag.String("skip", "^$", "but not those whose name matches this")
+	jobs := flag.Int("j", 1, "so many at a time; tests that time out because of it count as caught, so stay below the number of cores")
 	flag.Parse()
-	only, err := regexp.Compile(*pattern)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "-run:", err)
+	only, err1 := regexp.Compile(*run)
+	not, err2 := regexp.Compile(*skip)
+	if err := errors.Join(err1, err2); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -46,30 +53,59 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	if !report(ctx, root, only) {
+	var chosen []mutation
+	for _, m := range mutations {
+		if only.MatchString(m.name) && !not.MatchString(m.name) {
+			chosen = append(chosen, m)
+		}
+	}
+	if !report(ctx, root, chosen, *jobs) {
 		os.Exit(1)
 	}
 }
 
-// report tries the mistakes and prints what came of each; it tells whether the bar is met.
-func report(ctx context.Context, root string, only *regexp.Regexp) bool {
-	count := map[outcome]int{}
-	for _, m := range mutations {
-		if !only.MatchString(m.name) {
-			continue
-		}
-		began := time.Now()
-		o, detail := m.try(ctx, root)
-		if ctx.Err() != nil {
-			return false
-		}
-		count[o]++
-		fmt.Printf("%-8s  %-42s %-14s %4.0f s  %s\n", o, m.name, m.rule, time.Since(began).Seconds(), detail)
+// report tries the mistakes and prints what came of each as it comes, and at the end how many were tried and caught and
+// the names of the others; it tells whether the bar is met. Interrupted, it counts what was tried until then.
+func report(ctx context.Context, root string, chosen []mutation, jobs int) bool {
+	var (
+		mu    sync.Mutex
+		names = map[outcome][]string{}
+		next  = make(chan mutation)
+		wg    sync.WaitGroup
+	)
+	for range max(jobs, 1) {
+		wg.Go(func() {
+			for m := range next {
+				began := time.Now()
+				o, detail := m.try(ctx, root)
+				if ctx.Err() != nil {
+					continue
+				}
+				mu.Lock()
+				names[o] = append(names[o], m.name)
+				fmt.Printf("%-8s  %-42s %-14s %4.0f s  %s\n", o, m.name, m.rule, time.Since(began).Seconds(), detail)
+				mu.Unlock()
+			}
+		})
 	}
-	total := count[caught] + count[survived] + count[void]
-	share := float64(count[caught]) / float64(max(total, 1))
-	fmt.Printf("%d of %d mistakes are caught: %.1f %% (bar %.0f %%)\n", count[caught], total, 100*share, 100*bar)
-	return share >= bar
+	for _, m := range chosen {
+		next <- m
+	}
+	close(next)
+	wg.Wait()
+	tried := 0
+	for _, n := range names {
+		tried += len(n)
+	}
+	noticed := len(names[caught]) + len(names[hung])
+	share := float64(noticed) / float64(max(tried, 1))
+	fmt.Printf("tried %d of %d, caught %d (%.1f %%, bar %.0f %%), %d of these because the tests did not end\n", tried, len(chosen), noticed, 100*share, 100*bar, len(names[hung]))
+	for _, o := range []outcome{hung, survived, void} {
+		if len(names[o]) > 0 {
+			fmt.Printf("%s: %s\n", o, strings.Join(names[o], "; "))
+		}
+	}
+	return share >= bar && tried == len(chosen)
 }
 
 // findRoot looks upwards for the module of the server.
@@ -120,7 +156,10 @@ func (m mutation) try(ctx context.Context, root string) (outcome, string) {
 		if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
 			return void, "its tests do not build: " + out
 		}
-		if err != nil {
+		switch {
+		case err != nil && strings.Contains(out, "panic: test timed out"):
+			return hung, p + " does not end: " + firstRunning(out)
+		case err != nil:
 			return caught, p + " " + firstFailure(out)
 		}
 	}
@@ -154,6 +193,16 @@ func goTool(ctx context.Context, root string, args ...string) (string, error) {
 
 // A test that failed; a deeper one says more.
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+
+// A test that was under way when time was over.
+var running = regexp.MustCompile(`(?m)^\s+(Test\S+) \(`)
+
+func firstRunning(out string) string {
+	if r := running.FindStringSubmatch(out); r != nil {
+		return r[1]
+	}
+	return "(nobody knows which)"
+}
 
 func firstFailure(out string) string {
 	name := ""

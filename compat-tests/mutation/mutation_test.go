@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // The mistakes of the table can still be made: their text occurs once, and the packages that are to notice have tests.
@@ -63,7 +64,14 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("%s to %s: %v %s", c.old, c.new, got, detail)
 		}
 	}
-	m := mutation{file: "a/a.go", old: "return 2", new: "return nobody", tests: []string{"./a"}}
+	limit := testLimit
+	testLimit = 2 * time.Second
+	m := mutation{file: "a/a.go", old: "return 2", new: "select {}", tests: []string{"./a"}}
+	if got, detail := m.try(t.Context(), root); got != hung || detail != "./a does not end: TestTwo" {
+		t.Errorf("what does not end is %v: %s", got, detail)
+	}
+	testLimit = limit
+	m = mutation{file: "a/a.go", old: "return 2", new: "return nobody", tests: []string{"./a"}}
 	if got, _ := m.try(t.Context(), root); got != void {
 		t.Errorf("what does not build is %v", got)
 	}
