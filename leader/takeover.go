@@ -12,8 +12,9 @@ import (
 
 // The pace at which a candidate looks at the one before it (P25).
 const (
-	knockEvery = 125 * time.Millisecond
-	knockLimit = 3 // proofs in a row
+	knockEvery = 125 * time.Millisecond // while it is there
+	knockAgain = 30 * time.Millisecond  // after a proof that it is not
+	knockLimit = 3                      // proofs in a row
 )
 
 // hasten removes the key of a candidate whose process is gone, so that nobody waits for its lease. Gone means: the
@@ -22,8 +23,6 @@ const (
 // address that never worked from here prove nothing. A mistake costs a change of leader and no more: the key is deleted
 // only if it is still the same, and a leader without its key cannot write.
 func (e *Election) hasten(ctx context.Context, before *mvccpb.KeyValue) {
-	tick := time.NewTicker(knockEvery)
-	defer tick.Stop()
 	candidacy := strings.TrimPrefix(string(before.Key), e.dir)
 	reached, gone := false, 0
 	for {
@@ -38,8 +37,12 @@ func (e *Election) hasten(ctx context.Context, before *mvccpb.KeyValue) {
 		if gone >= knockLimit && e.remove(ctx, before) == nil {
 			return
 		}
+		pause := knockEvery
+		if gone > 0 {
+			pause = knockAgain
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}

@@ -21,8 +21,8 @@ const (
 	DefaultProxyConnectTimeout = 5 * time.Second
 	DefaultProxyReadTimeout    = 10 * time.Second
 	DefaultProxyConnections    = 1024
-	leaderPolls                = 50                    // looks for a leader before a request is given up …
-	leaderPause                = 50 * time.Millisecond // … and the rest between two of them: 2.5 s in all
+	leaderPolls                = 250                   // looks for a leader before a request is given up …
+	leaderPause                = 10 * time.Millisecond // … and the rest between two of them: 2.5 s in all, as Marathon
 	proxyIdleTimeout           = 20 * time.Second      // less than a leader keeps idle connections
 	proxyBuffer                = 32 << 10
 )
@@ -101,13 +101,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.local.ServeHTTP(w, r)
 		return
 	}
-	for _, line := range r.Header.Values(headerVia) {
-		for v := range strings.SplitSeq(line, ",") {
-			if strings.TrimSpace(v) == p.via {
-				http.Error(w, textProxyLoop, http.StatusBadGateway)
-				return
-			}
-		}
+	if p.passedOn(r) && !p.elected() {
+		http.Error(w, textProxyLoop, http.StatusBadGateway)
+		return
 	}
 	leader, ok := p.awaitLeader(r.Context())
 	switch {
@@ -115,12 +111,33 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, textNoLeader, http.StatusBadGateway)
 	case leader == "":
 		p.local.ServeHTTP(w, r)
+	case p.passedOn(r): // elected, and no longer so
+		http.Error(w, textProxyLoop, http.StatusBadGateway)
 	case r.URL.Path == eventsPath || strings.HasPrefix(r.URL.Path, eventsPath+"/"):
 		u := url.URL{Scheme: p.cfg.Scheme, Host: leader, Path: eventsPath, RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, u.String(), http.StatusFound)
 	default:
 		p.pass(w, r, leader)
 	}
+}
+
+// passedOn tells that this server has passed the request on before.
+func (p *Proxy) passedOn(r *http.Request) bool {
+	for _, line := range r.Header.Values(headerVia) {
+		for v := range strings.SplitSeq(line, ",") {
+			if strings.TrimSpace(v) == p.via {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// elected tells that this server leads or is about to. What it passed on to the last leader while that one ended comes
+// back to it then, and goes no further (P26).
+func (p *Proxy) elected() bool {
+	who, known := p.leader.Leader()
+	return p.leader.Leading() || known && who == p.cfg.Self
 }
 
 // ownPath: each server is asked for its own life, and on wish for its own metrics (D-44).

@@ -18,13 +18,14 @@ import (
 type lead struct {
 	who     atomic.Value // string
 	leading atomic.Bool
+	polls   atomic.Int64
 }
 
 func (l *lead) Leader() (string, bool) {
 	who, _ := l.who.Load().(string)
 	return who, who != ""
 }
-func (l *lead) Leading() bool                                  { return l.leading.Load() }
+func (l *lead) Leading() bool                                  { l.polls.Add(1); return l.leading.Load() }
 func (l *lead) Abdicate(context.Context, string, string) error { return nil }
 
 const standbySelf = "standby.example:8080"
@@ -213,6 +214,25 @@ func TestProxyRefusals(t *testing.T) { // behaviour 9.3, D-55, F29
 				t.Errorf("%d %q, want %d %q", res.StatusCode, text, c.status, c.text)
 			}
 		})
+	}
+}
+
+// What a server passed on to a leader that ends comes back to it when it is the one elected next. It waits until it
+// leads, and is no loop.
+func TestProxyBackFromTheLastLeader(t *testing.T) { // P26, D-55
+	base, l := standby(t, standbySelf)
+	polls := l.polls.Load()
+	got := make(chan string, 1)
+	go func() {
+		res, text := ask(t, "GET", base+"/v2/apps", nil, headerVia, "1.1 "+standbySelf+", 1.1 last:8080")
+		got <- fmt.Sprint(res.StatusCode, " ", text)
+	}()
+	for l.polls.Load() < polls+3 { // it waits
+		time.Sleep(time.Millisecond)
+	}
+	l.leading.Store(true)
+	if text := <-got; text != "200 local /v2/apps" {
+		t.Errorf("answered %q", text)
 	}
 }
 

@@ -145,6 +145,7 @@ type reign struct {
 	prober   *probe.Prober
 	fatal    chan error
 	abdicate chan struct{}
+	took     *stages
 	outage   int // pulses for which the store has taken no writes
 	fresh    freshness
 
@@ -165,6 +166,8 @@ func (r *reign) run(ctx context.Context) error {
 	r.driver.Start(st.FrameworkID(), rolesOf(st, r.o.machine.MesosRole), nil)
 	go r.fresh.follow(leading, r.term)
 	r.front.lead(r)
+	r.took.done("begun")
+	r.log.Info("leading", r.took.fields...)
 	fmt.Printf("ready: %s://127.0.0.1:%d\n", r.web.scheme, r.web.port)
 	if r.o.flags.on("etcd_compaction") {
 		_ = r.store.Compact(ctx) // only remembers where the term began: the first compaction goes up to there
@@ -234,16 +237,22 @@ func compactionDue(f *flagSet, age, every time.Duration, grown bool) bool {
 // end hands over in order (F6): take no more changes, let those under way become durable, send what rests on them,
 // resign. A server whose lease is gone has nothing to hand over and stops at once.
 func (r *reign) end(stop func(), ended <-chan error, lost bool) {
+	took := newStages()
 	r.front.follow()
 	if !lost {
 		r.front.settle(lastSubmits)
 	}
+	took.done("settled")
 	stop()
 	<-ended
+	took.done("flushed")
 	r.driver.Stop(true)
+	took.done("sent")
 	r.o.death.at("before resigning")
 	r.resign()
+	took.done("resigned")
 	r.prober.Close()
+	r.log.Info("leadership is given back", took.fields...)
 }
 
 // prepare loads the state under the fence and wires the parts of the term together (behaviour.md 9.2).
@@ -251,11 +260,13 @@ func (r *reign) prepare(ctx context.Context) error {
 	limit := time.Duration(r.o.flags.int64("on_elected_prepare_timeout")) * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	r.took = newStages()
 	r.fatal, r.abdicate = make(chan error, 1), make(chan struct{}, 1)
 	r.store = store.New(r.client, store.Fence{Key: r.term.Key, Rev: r.term.Rev}, store.Options{Prefix: r.o.prefix, MaxTxnOps: r.o.flags.int("etcd_max_txn_ops")})
 	if err := r.runtime(ctx); err != nil {
 		return err
 	}
+	r.took.done("requests of the last leader")
 	began := time.Now()
 	if r.o.death != nil {
 		r.o.death.loading.Store(true)
@@ -276,6 +287,7 @@ func (r *reign) prepare(ctx context.Context) error {
 		}
 		r.log.Error("a stored row cannot be read and is left out", zap.String("key", q.Key), zap.Error(q.Err))
 	}
+	r.took.done("loaded")
 	r.log.Info("elected leader", zap.Int("apps", st.SpecCount()), zap.Int("instances", st.InstanceTotal()), zap.Duration("loaded in", time.Since(began)))
 	if st.FrameworkID() == "" && st.InstanceTotal() > 0 {
 		return exitWith(exitNoFrameworkID, "the framework id is missing although %d instances are stored: a new id would orphan their tasks. Restore the key %s/v1/framework-id", st.InstanceTotal(), r.o.prefix)

@@ -148,13 +148,10 @@ func (m mutation) try(ctx context.Context, root string) (outcome, string) {
 		return void, err.Error()
 	}
 	defer clean()
-	if out, err := goTool(ctx, root, "build", "-overlay", overlay, "./"+filepath.Dir(m.file)); err != nil {
-		return void, "does not build: " + out
-	}
 	for _, p := range m.tests {
-		out, err := goTool(ctx, root, "test", "-vet=off", "-count=1", "-failfast", "-timeout", testLimit.String(), "-overlay", overlay, p)
+		out, err := goTool(ctx, root, "test", "-vet=off", "-ldflags=-s -w", "-count=1", "-failfast", "-timeout", testLimit.String(), "-overlay", overlay, p)
 		if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
-			return void, "its tests do not build: " + out
+			return void, "does not build: " + out
 		}
 		switch {
 		case err != nil && strings.Contains(out, "panic: test timed out"):
