@@ -1,7 +1,6 @@
 package marathonapi
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -175,10 +174,6 @@ func (s *Server) killPodInstances(r *request) error {
 	}
 	var texts []string
 	if err := decodeBody(body, &texts); err != nil {
-		var e *core.Error
-		if errors.As(err, &e) && e.Kind == core.Invalid {
-			return invalidJSON("/", "error.expected.jsarray")
-		}
 		return err
 	}
 	var bad []core.Detail

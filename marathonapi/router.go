@@ -4,6 +4,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -169,6 +170,9 @@ func (s *Server) dispatch(c echo.Context) error {
 		}
 		return echo.NewHTTPError(http.StatusMethodNotAllowed)
 	}
+	if err := readableQuery(req.URL); err != nil {
+		return err
+	}
 	r := &request{Context: c, vars: vars, actor: access.ActorOf(req.Context())}
 	if err := r.admit(route.Needs); err != nil {
 		return err
@@ -192,6 +196,16 @@ func (s *Server) dispatch(c echo.Context) error {
 	return nil
 }
 
+// readableQuery refuses a query that only a part of would be understood: a selector or a host that is dropped would mean all.
+// A semicolon is a character like others, not a separator.
+func readableQuery(u *url.URL) error {
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, ";", "%3B")
+	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+		return badRequest("The query cannot be read: " + err.Error())
+	}
+	return nil
+}
+
 // consumable: a body without a content type is accepted (http-api.md 1.9).
 func consumable(r *http.Request, want string) bool {
 	given := r.Header.Get("Content-Type")
@@ -205,7 +219,7 @@ func consumable(r *http.Request, want string) bool {
 // negotiate picks the offered type the client likes best; empty when it takes none. The first of equals wins, so
 // what is offered first is the default.
 func negotiate(accept []string, offered []string) string {
-	if len(accept) == 0 {
+	if strings.Join(accept, "") == "" { // an empty line says as little as none
 		return offered[0]
 	}
 	best, bestQ := "", 0.0

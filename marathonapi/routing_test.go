@@ -1,11 +1,13 @@
 package marathonapi
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"stadion/core/state"
 )
@@ -39,6 +41,11 @@ func TestRouting(t *testing.T) {
 		{"GET", "/v2/schemas", "", 404, `{"message":"URI not found"}`},
 		{"GET", "/v2/apps", "Accept=text/csv", 406, `{"message":"Not Acceptable"}`},
 		{"GET", "/v2/apps", "Accept=text/html;q=0.9, */*;q=0.1", 200, `{"apps":[`},
+		{"GET", "/v2/apps", "Accept=", 200, `{"apps":[`}, // an empty line says nothing
+		{"GET", "/v2/apps?cmd=50%", "", 400, `{"message":"The query cannot be read: invalid URL escape \"%\""}`},
+		{"GET", "/v2/apps?embed=%zz", "", 400, `{"message":"The query cannot be read`},
+		{"GET", "/v2/apps?id=x;y", "", 200, `{"apps":[]}`}, // a semicolon is a character like others
+		{"GET", "/v2/apps?label=x;y", "", 422, `Can not parse label selector x;y.`},
 		{"OPTIONS", "/v2/leader", "", 200, ``},
 		{"GET", "/v2/groups/apps", "", 200, `[{"id":"/group-0/app-0"`},
 		{"GET", "/v2/groups//group-0/apps", "", 200, `[{"id":"/group-0/app-0"`},
@@ -68,14 +75,40 @@ func TestRouting(t *testing.T) {
 	}
 }
 
+// quiet has one logger, whose level nothing depends on.
+type quiet struct{}
+
+func (quiet) Levels() map[string]string                    { return map[string]string{"ROOT": "info"} }
+func (quiet) SetLevel(string, string, time.Duration) error { return nil }
+
 // TestBodies: content types and sizes of request bodies (http-api.md 1.9, 1.14).
 func TestBodies(t *testing.T) {
 	r := newRig(t, Config{MaxBody: 1000}, nil)
+	r.Server.logging = quiet{}
 	const app = `{"id":"/a","cmd":"sleep 1"}`
 	r.must(415, "POST", "/v2/apps", app, "Content-Type", "application/x-www-form-urlencoded")
 	r.must(201, "POST", "/v2/apps", app, "Content-Type", "application/json; charset=utf-8")
 	r.must(200, "PUT", "/v2/groups/g", `{"apps":[]}`, "Content-Type", "application/x-www-form-urlencoded")
 	r.must(413, "POST", "/v2/apps", `{"id":"/b","cmd":"`+strings.Repeat("x", 1000)+`"}`)
+	// Text that is no UTF-8 would be stored as something else.
+	for _, call := range [][2]string{{"POST", "/v2/apps"}, {"PUT", "/v2/apps/a"}, {"PUT", "/v2/groups/g"}, {"POST", "/v2/tasks/delete"}} {
+		if body := r.must(400, call[0], call[1], "{\"id\":\"/u\",\"cmd\":\"caf\xe9 1\"}").body; !strings.Contains(body, `"details":"invalid UTF-8 at offset 21"`) {
+			t.Errorf("%s %s: %s", call[0], call[1], body)
+		}
+	}
+	for body, want := range map[string]string{ // small bodies say where and which field, like all others
+		`{"logger":`:                  `400 {"message":"Invalid JSON","details":"unexpected end-of-input at offset`,
+		`{"logger":7,"level":"info"}`: `422 {"message":"Invalid JSON","details":[{"path":"/logger","errors":["error.expected.jsstring"]}]}`,
+		`{"logger":"ROOT","level":"info","durationSeconds":"1"}`: `422 {"message":"Invalid JSON","details":[{"path":"/durationSeconds","errors":["error.expected.jsnumber"]}]}`,
+		`{"logger":"ROOT","level":"info","durationSeconds":-1}`:  `422 {"message":"Invalid JSON","details":[{"path":"/durationSeconds","errors":["error.min"]}]}`,
+		`{"level":"info"}`: `422 {"message":"Object is not valid","details":[{"path":"/logger"`,
+		`[]`:               `422 {"message":"Invalid JSON","details":[{"path":"/","errors":["error.expected.jsobject"]}]}`,
+	} {
+		got := r.do("POST", "/logging", body)
+		if text := fmt.Sprint(got.StatusCode, " ", got.body); !strings.HasPrefix(text, want) {
+			t.Errorf("POST /logging %s: %s, want %s", body, text, want)
+		}
+	}
 	req, err := http.NewRequest("POST", r.web.URL+"/v2/apps", struct{ *strings.Reader }{strings.NewReader(`{"id":"/c","cmd":"` + strings.Repeat("x", 2000) + `"}`)})
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +209,7 @@ func TestFilters(t *testing.T) {
 func TestAbdication(t *testing.T) {
 	r := newRig(t, Config{}, nil)
 	r.must(422, "DELETE", "/v2/leader?backup=ftp://x", "")
+	r.must(422, "DELETE", "/v2/leader?restore=file://elsewhere/x", "") // the leader that is next could not read it
 	if got := r.must(200, "DELETE", "/v2/leader?backup=file:///x", ""); got.body != `{"details":[],"message":"Leadership abdicated"}` {
 		t.Errorf("answer %s", got.body)
 	}

@@ -192,7 +192,7 @@ func storageURI(uri string) error {
 	switch {
 	case err != nil:
 		text = "URI has invalid syntax."
-	case u.Scheme != "file" || len(u.Path) < len("/x"):
+	case u.Scheme != "file" || u.Host != "" && u.Host != "localhost" || len(u.Path) < len("/x"):
 		text = "Invalid URI or unsupported scheme: " + uri
 	default:
 		return nil
@@ -243,6 +243,9 @@ func (s *Server) setLogging(r *request) error {
 		return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/logger", Errors: []string{"must not be empty"}}}}
 	}
 	var back time.Duration
+	if c.Duration != nil && *c.Duration < 0 {
+		return invalidJSON("/durationSeconds", "error.min")
+	}
 	if c.Duration != nil {
 		back = time.Duration(*c.Duration) * time.Second
 	}

@@ -2,14 +2,17 @@ package marathonapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
 	"stadion/core"
 	"stadion/core/machine"
 	"stadion/core/state"
+	"stadion/marathonapi/wire"
 )
 
 // tasksAnswer streams the tasks of apps, as JSON or in the plain form.
@@ -398,15 +401,27 @@ func invalidJSON(path, text string) error {
 
 // decodeBody reads the small bodies that are no definitions (http-api.md 1.14).
 func decodeBody(body []byte, into any) error {
-	if len(strings.TrimSpace(string(body))) == 0 {
-		return &core.Error{Kind: core.BadRequest, Message: "Please specify data in JSON format",
-			DetailText: "No content to map due to end-of-input\n at [Source: (String)\"\"; line: 1, column: 0]"}
+	err := wire.Parse(body, into)
+	var kind *json.UnmarshalTypeError
+	if !errors.As(err, &kind) {
+		return err
 	}
-	if !json.Valid(body) {
-		return &core.Error{Kind: core.BadRequest, Message: "Invalid JSON", DetailText: "the text is no JSON"}
+	if kind.Field == "" {
+		return invalidJSON("/", expectedKind(reflect.TypeOf(into).Elem()))
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return invalidJSON("", "error.expected.jsobject")
+	return invalidJSON("/"+strings.ReplaceAll(kind.Field, ".", "/"), expectedKind(kind.Type))
+}
+
+// expectedKind is the key of a violation by a value that is not of the type (http-api.md 1.13).
+func expectedKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "error.expected.jsstring"
+	case reflect.Slice:
+		return "error.expected.jsarray"
+	case reflect.Struct, reflect.Map:
+		return "error.expected.jsobject"
+	default:
+		return "error.expected.jsnumber"
 	}
-	return nil
 }
