@@ -27,6 +27,7 @@ type node struct {
 	args  []string
 	etcd  []*harness.Link
 	mesos *harness.Link
+	door  *harness.Link // through which the other servers come
 
 	mu       sync.Mutex
 	process  *harness.Process
@@ -37,6 +38,10 @@ type world struct {
 	t     *testing.T
 	dir   string
 	etcds *harness.Etcds
+	mesos *harness.Process
+
+	mesosArgs []string
+
 	nodes []*node
 	rng   *rand.Rand
 	done  map[string]int // faults by kind
@@ -47,19 +52,23 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, pause: 200 * time.Millisecond}
 	harness.KillLeftovers(t, w.dir)
-	_, master := harness.Minimesos(t, w.dir, "--agents", "3")
+	mesos := harness.NewPorts(t)
+	w.mesosArgs = []string{"minimesos", "--port", strconv.Itoa(mesos.Next(t)), "--work_dir", w.dir, "--resources", mesos.Resources(), "--agents", "3"}
+	w.mesos = harness.Start(t, w.mesosArgs...)
+	master := strings.TrimPrefix(w.mesos.Ready(), "http://")
 	w.etcds = harness.StartEtcds(t, members)
-	for range servers {
+	for i := range servers {
 		ports := harness.NewPorts(t)
 		port := strconv.Itoa(ports.Next(t))
-		n := &node{url: "http://127.0.0.1:" + port, mesos: harness.NewLink(t, ports, master)}
+		name := fmt.Sprintf("127.0.0.%d", 101+i) // as the others know it
+		n := &node{url: "http://127.0.0.1:" + port, mesos: harness.NewLink(t, ports, master), door: harness.NewLinkAt(t, name+":"+port, "127.0.0.1:"+port)}
 		var endpoints []string
 		for _, e := range w.etcds.Endpoints {
 			l := harness.NewLink(t, ports, strings.TrimPrefix(e, "http://"))
 			n.etcd, endpoints = append(n.etcd, l), append(endpoints, "http://"+l.Addr())
 		}
 		n.args = []string{"server", "--master", n.mesos.Addr(), "--etcd_endpoints", strings.Join(endpoints, ","), "--http_address", "127.0.0.1", "--http_port", port,
-			"--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL, "--leader_proxy_read_timeout", "3000"}
+			"--hostname", name, "--etcd_lease_ttl", leaseTTL, "--leader_proxy_read_timeout", "3000"}
 		n.process = harness.Start(t, n.args...)
 		w.nodes = append(w.nodes, n)
 	}
@@ -131,6 +140,24 @@ var faults = []struct {
 	{"cut from Mesos", func(_ *world, n *node, d time.Duration) error {
 		return during([]*harness.Link{n.mesos}, d, (*harness.Link).Cut)
 	}}, // F5
+	{"etcd is asked and its answers wait", func(_ *world, n *node, d time.Duration) error {
+		n.trouble(d)
+		return during(n.etcd, d, (*harness.Link).Mute)
+	}}, // F5
+	{"Mesos is asked and its answers wait", func(_ *world, n *node, d time.Duration) error {
+		return during([]*harness.Link{n.mesos}, d, (*harness.Link).Mute)
+	}}, // F5
+	{"cut from the other servers", func(_ *world, n *node, d time.Duration) error {
+		n.trouble(d) // a leader that nobody reaches is deposed, and does not know it yet
+		return during([]*harness.Link{n.door}, d, (*harness.Link).Cut)
+	}}, // F5
+	{"Mesos master restarted", func(w *world, _ *node, d time.Duration) error { // F15: tasks and what the agents know outlive it
+		w.mesos.Kill()
+		time.Sleep(d)
+		w.mesos = harness.Start(w.t, w.mesosArgs...)
+		_, err := w.mesos.AwaitReady(patience)
+		return err
+	}},
 	{"etcd member down", func(w *world, _ *node, d time.Duration) error { // F8, one of three
 		i := w.rng.IntN(members)
 		w.etcds.Stop(i)

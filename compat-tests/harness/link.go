@@ -8,8 +8,8 @@ import (
 )
 
 // Link is a TCP connection point that passes bytes on to a server, until it is cut
-// (connections end, new ones are refused) or frozen (bytes wait, as in a network
-// partition), and mended again.
+// (connections end, new ones are refused), frozen (bytes wait, as in a network
+// partition) or muted (what is asked arrives, the answers wait), and mended again.
 type Link struct {
 	t      testing.TB
 	addr   string
@@ -18,6 +18,7 @@ type Link struct {
 	mu       sync.Mutex
 	flowing  *sync.Cond
 	frozen   bool
+	muted    bool
 	listener net.Listener // nil while cut
 	conns    map[net.Conn]bool
 }
@@ -25,7 +26,13 @@ type Link struct {
 // NewLink opens a link to target (host:port) that ends with the test.
 func NewLink(t testing.TB, ports *Ports, target string) *Link {
 	t.Helper()
-	l := &Link{t: t, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.Next(t))), target: target, conns: map[net.Conn]bool{}}
+	return NewLinkAt(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.Next(t))), target)
+}
+
+// NewLinkAt is NewLink with an address to listen at.
+func NewLinkAt(t testing.TB, addr, target string) *Link {
+	t.Helper()
+	l := &Link{t: t, addr: addr, target: target, conns: map[net.Conn]bool{}}
 	l.flowing = sync.NewCond(&l.mu)
 	l.Mend()
 	t.Cleanup(l.Cut)
@@ -47,7 +54,7 @@ func (l *Link) Cut() {
 		_ = c.Close()
 	}
 	clear(l.conns)
-	l.frozen = false
+	l.frozen, l.muted = false, false
 	l.flowing.Broadcast()
 }
 
@@ -58,12 +65,19 @@ func (l *Link) Freeze() {
 	l.frozen = true
 }
 
+// Mute lets what the server answers wait; what it is asked arrives and is done.
+func (l *Link) Mute() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.muted = true
+}
+
 // Mend lets bytes flow again.
 func (l *Link) Mend() {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.frozen = false
+	l.frozen, l.muted = false, false
 	l.flowing.Broadcast()
 	if l.listener != nil {
 		return
@@ -95,18 +109,18 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		l.conns[near], l.conns[far] = true, true
 		l.mu.Unlock()
-		go l.pass(near, far)
-		go l.pass(far, near)
+		go l.pass(near, far, func() bool { return l.frozen })
+		go l.pass(far, near, func() bool { return l.frozen || l.muted })
 	}
 }
 
-// pass copies one direction and ends both when it ends.
-func (l *Link) pass(from, to net.Conn) {
+// pass copies one direction, except while it is held, and ends both when it ends.
+func (l *Link) pass(from, to net.Conn, held func() bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		l.mu.Lock()
-		for l.frozen {
+		for held() {
 			l.flowing.Wait()
 		}
 		l.mu.Unlock()

@@ -2,9 +2,11 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"go.uber.org/zap"
 )
 
@@ -172,18 +175,33 @@ func (e *Etcds) Replace(ctx context.Context, i int) error {
 	cfg := e.members[i]
 	for {
 		others, err := e.swap(ctx, cfg.AdvertisePeerUrls[0].String())
-		if err == nil {
+		if err == nil && e.knownToAll(cfg.AdvertisePeerUrls[0].String()) {
 			cfg.InitialCluster = strings.Join(append(others, cfg.Name+"="+cfg.AdvertisePeerUrls[0].String()), ",")
 			break
 		}
 		select {
 		case <-time.After(askAgain):
 		case <-ctx.Done():
-			return err
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 	cfg.Dir, cfg.ClusterState = e.t.TempDir(), embed.ClusterStateFlagExisting
 	return e.Start(i)
+}
+
+// knownToAll tells that all running members have heard of a new one. It asks any of them who belongs to the cluster, and
+// does not start where that one is behind.
+func (e *Etcds) knownToAll(peer string) bool {
+	for _, r := range e.running {
+		if r == nil {
+			continue
+		}
+		all := r.Server.Cluster().Members()
+		if len(all) != len(e.members) || !slices.ContainsFunc(all, func(m *membership.Member) bool { return m.PeerURLs[0] == peer && m.Name == "" }) {
+			return false
+		}
+	}
+	return true
 }
 
 // swap removes the member at a peer's URL, adds one that has not started, and lists the others; it may be repeated.
