@@ -10,6 +10,8 @@ const (
 	sweepMs           = 10000
 	retainEveryMs     = 300000
 	retainAfterWrites = 100
+	retainSpecs       = 500 // specs a retention run looks at before it lets others have their turn
+	retainPauseMs     = 5
 	specsPerScale     = 100 // specs looked at per second by the periodic scale check (D-60)
 	scaleEveryMs      = 1000
 )
@@ -56,7 +58,7 @@ func (m *Machine) fire(t timer) {
 		m.sweepQueue()
 		m.sweepRoles()
 		m.timers.set(timerSweep, "", m.now+sweepMs)
-		m.retain()
+		m.beginRetaining()
 	case timerBrake:
 		clear(m.brake.ghosts)
 	case timerStats:
@@ -65,6 +67,8 @@ func (m *Machine) fire(t timer) {
 		m.deadlinePassed(t.key)
 	case timerRelease:
 		m.releaseDue(t.key)
+	case timerRetain:
+		m.retain()
 	case timerRevive:
 		// Being due is all: Settle looks at offers and roles after every event.
 	}

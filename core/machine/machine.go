@@ -40,10 +40,10 @@ type Machine struct {
 	probes     map[probeKey]bool
 	releases   btree.Map[string, *freeing] // decommissioned and dead, but still holding a reservation, by freeingKey
 	writes     int                         // changes of the tree since the last retention run
-	retainedAt core.Timestamp
-	updated    []core.StatusUpdated   // see next
-	changed    []core.InstanceChanged // see next
-	overdue    int                    // launches that took too long when last looked at
+	retainedAt core.Timestamp              // when the last one began
+	updated    []core.StatusUpdated        // see next
+	changed    []core.InstanceChanged      // see next
+	overdue    int                         // launches that took too long when last looked at
 	full       bool
 }
 

@@ -86,3 +86,64 @@ func TestRetentionAfterWrites(t *testing.T) {
 		t.Errorf("%d versions", n)
 	}
 }
+
+// agedSpecs lists what the next retention run would look at.
+func (r *rig) agedSpecs() (all []core.PathID) {
+	for id, ok := r.m.st.Aged(); ok; id, ok = r.m.st.Aged() {
+		all = append(all, id)
+	}
+	for _, id := range all {
+		r.m.st.Age(id)
+	}
+	return all
+}
+
+// TestRetentionLooksAtChanges (P24): a retention run looks at the specs that changed since the last one, however many
+// others there are, and at a bounded number of them before it lets others have their turn.
+func TestRetentionLooksAtChanges(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxVersions, c.MaxRows = 3, 1<<20 })
+	var many []core.RunSpec
+	for n := range 2*retainSpecs + 10 {
+		many = append(many, testApp(t, fmt.Sprintf(`{"id":"/many/app-%d","instances":0}`, n)))
+	}
+	r.change(core.Change{Put: many})
+	due := r.m.retainedAt + retainEveryMs
+	for left := len(many); r.m.retainedAt < due || left > 0; {
+		at, _ := r.m.NextTimer()
+		r.now = at
+		r.do(Tick{})
+		n := len(r.agedSpecs())
+		if left-n > retainSpecs {
+			t.Fatalf("%d specs in one go", left-n)
+		}
+		left = n
+	}
+	r.put(`{"id":"/many/app-7","instances":0,"cmd":"other"}`)
+	if aged := r.agedSpecs(); len(aged) != 1 || aged[0] != "/many/app-7" {
+		t.Errorf("the next run would look at %d specs: %.3v", len(aged), aged)
+	}
+	r.crash() // a new leader knows nothing and looks at all
+	if n := len(r.agedSpecs()); n != len(many) {
+		t.Errorf("after loading: %d of %d specs", n, len(many))
+	}
+}
+
+// BenchmarkRetention is what one change costs with its share of the retention runs, among few and among many apps (P24).
+func BenchmarkRetention(b *testing.B) {
+	for _, apps := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(apps), func(b *testing.B) {
+			r := newRig(b, func(c *Config) { c.MaxVersions, c.MaxRows = 3, 1<<20 })
+			var many []core.RunSpec
+			for n := range apps {
+				many = append(many, testApp(b, fmt.Sprintf(`{"id":"/many/app-%d","instances":0}`, n)))
+			}
+			r.change(core.Change{Put: many})
+			r.wait(6 * time.Minute)
+			b.ResetTimer()
+			for n := range b.N {
+				r.now += 10
+				r.put(fmt.Sprintf(`{"id":"/many/app-7","instances":0,"cmd":"v%d"}`, n))
+			}
+		})
+	}
+}

@@ -20,12 +20,13 @@ const (
 	timerRetry                        // repeat unanswered reconciliation
 	timerScale                        // scale check of all specs
 	timerOverdue                      // launches that take too long
-	timerSweep                        // delays, statistics, old versions
+	timerSweep                        // delays, statistics; begins retention runs
 	timerReservation                  // key: instance id; a reservation was not used in time
 	timerBrake                        // unreachable instances may be given up again
 	timerStats                        // key: spec id; statistics of a spec that waits no more are dropped; empty: some are to be published
 	timerDeadline                     // key: deployment id
 	timerRelease                      // key: freeingKey; see whether a reservation is gone
+	timerRetain                       // the retention run goes on
 )
 
 type timer struct {

@@ -16,6 +16,7 @@ func (s *State) RemoveInstance(id core.InstanceID) {
 	if !ok {
 		return
 	}
+	s.use(old.Spec, old.Version, -1)
 	s.waiting.Delete(id)
 	s.recount(old.Spec, s.weigh(old), Counts{})
 	s.touch(old.Spec)
@@ -31,6 +32,12 @@ func (s *State) setInstance(i *core.Instance) *core.Instance {
 	var before Counts
 	if had {
 		before = s.weigh(old)
+	}
+	if !had || old.Version != i.Version {
+		s.use(i.Spec, i.Version, 1)
+		if had {
+			s.use(old.Spec, old.Version, -1)
+		}
 	}
 	s.touch(i.Spec)
 	if i.Scheduled() {

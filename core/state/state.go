@@ -56,12 +56,14 @@ type State struct {
 	dirty    map[rowKey]int // where in order a row stands
 	order    []Write
 	moved    map[core.PathID]struct{} // specs that changed since the last snapshot
+	uses     map[versionRef]int       // of versions; see use
+	aged     btree.Set[core.PathID]   // see Aged
 	revision uint64                   // of the last snapshot that showed a change
 }
 
 // New returns an empty state: a root group and nothing else.
 func New() *State {
-	s := &State{dirty: make(map[rowKey]int), moved: make(map[core.PathID]struct{})}
+	s := &State{dirty: make(map[rowKey]int), moved: make(map[core.PathID]struct{}), uses: make(map[versionRef]int)}
 	s.groups.Set(core.Root, &core.Group{ID: core.Root})
 	return s
 }
@@ -153,9 +155,6 @@ func (v *View) SpecVersions(id core.PathID) []core.RunSpec {
 	}
 	return out
 }
-
-// Versions iterates over all stored versions of all specs; those of one spec follow each other, oldest first.
-func (v *View) Versions() iter.Seq[core.RunSpec] { return values(&v.versions, "") }
 
 // Group returns one group; the root always exists.
 func (v *View) Group(id core.PathID) (core.Group, bool) {

@@ -77,7 +77,7 @@ func (s *State) Load(w Write) error {
 	case *core.Group:
 		s.groups.Set(v.ID, v)
 	case *core.RootVersion:
-		s.roots.Set(v.Version, v)
+		s.setRoot(v)
 	case *core.Instance:
 		s.setInstance(v)
 	case *core.Deployment:
@@ -128,20 +128,32 @@ func (s *State) Finish() (broken []core.PathID) {
 			s.specs.Delete(id)
 		}
 	}
+	for spec := range values(&s.versions, "") {
+		s.aged.Insert(spec.SpecID())
+	}
 	s.roots.Reverse(func(v core.Timestamp, _ *core.RootVersion) bool { s.rootStamp = v; return false })
 	return broken
 }
 
 // SetRoot notes a new version of the tree.
 func (s *State) SetRoot(r *core.RootVersion) {
-	s.roots.Set(r.Version, r)
+	s.setRoot(r)
 	s.rootStamp = r.Version
 	s.note(TableRoot, r.Version.String(), r)
 }
 
+func (s *State) setRoot(r *core.RootVersion) {
+	s.useAll(refsOfChanges(r.Specs), 1)
+	if old, had := s.roots.Set(r.Version, r); had {
+		s.useAll(refsOfChanges(old.Specs), -1)
+	}
+}
+
 // DropRoot forgets an old root version.
 func (s *State) DropRoot(v core.Timestamp) {
-	s.roots.Delete(v)
+	if old, had := s.roots.Delete(v); had {
+		s.useAll(refsOfChanges(old.Specs), -1)
+	}
 	s.note(TableRoot, v.String(), nil)
 }
 
@@ -186,6 +198,7 @@ func (s *State) WatchServicePorts(from int) {
 func (s *State) PutVersion(r core.RunSpec) {
 	k := versionKey(r.SpecID(), r.SpecVersion())
 	s.versions.Set(k, r)
+	s.aged.Insert(r.SpecID())
 	s.note(TableVersion, k, r)
 }
 
@@ -193,6 +206,7 @@ func (s *State) PutVersion(r core.RunSpec) {
 func (s *State) RemoveSpec(id core.PathID) {
 	if old, ok := s.specs.Delete(id); ok {
 		s.touch(id)
+		s.aged.Insert(id)
 		s.countPorts(old, -1)
 		s.note(TableSpec, string(id), nil)
 	}
@@ -227,7 +241,10 @@ func (s *State) PutDeployment(d *core.Deployment) {
 }
 
 func (s *State) setDeployment(d *core.Deployment) {
-	s.deployments.Set(d.ID, d)
+	s.useAll(refsOfDeployment(d), 1)
+	if old, had := s.deployments.Set(d.ID, d); had {
+		s.useAll(refsOfDeployment(old), -1)
+	}
 	for _, a := range d.AffectedSpecs() {
 		if was, held := s.locks.Set(a.Spec, d.ID); !held || was != d.ID {
 			s.touch(a.Spec)
@@ -241,6 +258,7 @@ func (s *State) RemoveDeployment(id string) {
 	if !ok {
 		return
 	}
+	s.useAll(refsOfDeployment(d), -1)
 	for _, a := range d.AffectedSpecs() {
 		if owner, _ := s.locks.Get(a.Spec); owner == id {
 			s.locks.Delete(a.Spec)
