@@ -162,8 +162,8 @@ func (s *State) PutSpec(r core.RunSpec) {
 	s.PutVersion(r)
 	old, _ := s.specs.Set(r.SpecID(), r)
 	s.touch(r.SpecID())
+	s.countPorts(r, 1) // first: a port that stays in use must not look free, or its next holder is searched for among all
 	s.countPorts(old, -1)
-	s.countPorts(r, 1)
 	s.note(TableSpec, string(r.SpecID()), r.SpecVersion())
 }
 
