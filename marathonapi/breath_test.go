@@ -2,6 +2,7 @@ package marathonapi
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestEncodedOnce(t *testing.T) {
 	}
 	var all []*stream
 	for range 50 {
-		s, _, err := h.attach(1, "", nil, notices(1)[0])
+		s, _, err := h.attach(1, "", nil, false, notices(1)[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,7 @@ func TestEncodedOnce(t *testing.T) {
 	}
 	tell(2)
 	for _, s := range all {
-		got, reason := h.take(s, func(string) bool { return true }, nil, 0, 10)
+		got, _, reason := h.take(s, func(string) bool { return true }, nil, 0, 10)
 		if reason != "" || !bytes.Contains(got, []byte("id: 1-2.1\r\n")) {
 			t.Fatalf("stream got %q, cut for %q", got, reason)
 		}
@@ -82,5 +83,53 @@ func TestBreath(t *testing.T) {
 	h.cut("leadership ended")
 	if got := h.breath(s, all, h.end(), backlog); got != 0 {
 		t.Errorf("a stream that is cut waits %s", got)
+	}
+}
+
+// Streams that see all are handed the same bytes, which are what a stream with a filter gets as a copy, wherever a piece
+// ends and whenever the frames were made (G10, D-33).
+func TestSharedFrames(t *testing.T) {
+	const events, backlog = 300, 1000
+	h := newHub(1024, 10)
+	tell := func(seq uint64) {
+		for n := range events {
+			big := core.Notice{Type: "app_terminated_event", At: start, Body: struct{ Text string }{strings.Repeat("x", n*7)}}
+			if err := h.publish(1, seq, []core.Notice{big}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tell(1) // nobody listens: encoded later
+	want := func(string) bool { return true }
+	var read [3][]byte
+	var all [3]*stream
+	for k := range all {
+		var err error
+		if all[k], _, err = h.attach(1, "1-1.1", nil, k > 0, notices(1)[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(2)
+	for more := true; more; {
+		more = false
+		var pieces [3][]byte
+		for k, s := range all {
+			piece, left, reason := h.take(s, want, nil, 0, backlog)
+			if reason != "" {
+				t.Fatal(reason)
+			}
+			pieces[k], read[k], more = piece, append(read[k], piece...), more || left
+		}
+		if len(pieces[1]) > 0 && &pieces[1][0] != &pieces[2][0] {
+			t.Fatal("two streams, two copies")
+		}
+	}
+	if n := bytes.Count(read[0], []byte("\r\nevent: ")); n != 2*events-1+len(all) {
+		t.Errorf("%d events", n)
+	}
+	for k := 1; k < len(read); k++ {
+		if !bytes.Equal(read[0], read[k]) {
+			t.Errorf("stream %d reads other bytes than a filtered one", k)
+		}
 	}
 }

@@ -26,7 +26,9 @@ type event struct {
 	about  about
 	seq    uint64 // batch
 	n      uint32 // 1-based number within the batch
-	frame  []byte // nil while it is a notice
+	frame  []byte // nil while it is a notice; part of a slab, with what follows it there behind its end
+	slab   uint64 // number of that slab
+	from   int    // where in it the frame begins
 	notice core.Notice
 }
 
@@ -119,6 +121,8 @@ type hub struct {
 	streams map[*stream]struct{}
 	lost    error  // of events encoded late, until it is reported
 	closed  string // why no stream is welcome any more
+	slab    []byte // frames stand in it one behind the other, so that a run of them is written without copying
+	slabs   uint64 // made so far
 }
 
 // stream is one reader of the hub.
@@ -126,6 +130,7 @@ type stream struct {
 	wake   chan struct{} // holds one token when there is something new
 	cursor uint64        // next event to send
 	who    *access.Actor
+	all    bool   // it wants every kind of events
 	cut    string // why the hub wants it gone
 }
 
@@ -191,8 +196,7 @@ func (h *hub) enter(term int64) {
 
 // add appends one encoded event.
 func (h *hub) add(seq uint64, kind string, of about, text []byte) {
-	ev := h.keep(seq, event{kind: kind, about: of})
-	ev.frame = h.frame(ev, text)
+	h.frame(h.keep(seq, event{kind: kind, about: of}), text)
 }
 
 // keep appends an event and numbers it.
@@ -211,16 +215,25 @@ func (h *hub) keep(seq uint64, ev event) *event {
 	return at
 }
 
-// frame is what a stream sends. The id stands before it, which stays what clients of Marathon know (http-api.md 11.1).
-func (h *hub) frame(ev *event, text []byte) []byte {
-	f := make([]byte, 0, len(text)+len(ev.kind)+64)
-	f = append(f, "id: "...)
+// slabSize is how many bytes of frames stand together: what a stream that takes nothing may keep from being freed, alone
+// or with others (F27).
+const slabSize = 2 * maxWrite
+
+// frame makes what a stream sends. The id stands before it, which stays what clients of Marathon know (http-api.md 11.1).
+func (h *hub) frame(ev *event, text []byte) {
+	if need := len(text) + len(ev.kind) + 64; cap(h.slab)-len(h.slab) < need {
+		h.slab = make([]byte, 0, max(slabSize, need))
+		h.slabs++
+	}
+	f := append(h.slab, "id: "...)
 	f = append(f, eventID(h.term, ev.seq, ev.n)...)
 	f = append(f, "\r\nevent: "...)
 	f = append(f, ev.kind...)
 	f = append(f, "\r\ndata: "...)
 	f = append(f, text...)
-	return append(f, "\r\n\r\n"...)
+	f = append(f, "\r\n\r\n"...)
+	ev.slab, ev.from, ev.frame = h.slabs, len(h.slab), f[len(h.slab):]
+	h.slab = f
 }
 
 // encoded is the frame of an event, made now if nobody listened when it was published; empty when it has none.
@@ -234,7 +247,7 @@ func (h *hub) encoded(ev *event) []byte {
 		h.lost, ev.frame = errors.Join(h.lost, err), []byte{}
 		return nil
 	}
-	ev.frame = h.frame(ev, text)
+	h.frame(ev, text)
 	return ev.frame
 }
 
@@ -253,7 +266,7 @@ func (s *stream) signal() {
 
 // attach adds a stream whose first event is that of its own attaching, preceded by what it missed since lastID, if
 // that is of this term and still in the ring. missed is false when lastID could not be honoured.
-func (h *hub) attach(term int64, lastID string, who *access.Actor, hello core.Notice) (s *stream, missed bool, err error) {
+func (h *hub) attach(term int64, lastID string, who *access.Actor, all bool, hello core.Notice) (s *stream, missed bool, err error) {
 	text, err := hello.Payload()
 	if err != nil {
 		return nil, false, fmt.Errorf("encode %s: %w", hello.Type, err)
@@ -267,7 +280,7 @@ func (h *hub) attach(term int64, lastID string, who *access.Actor, hello core.No
 		return nil, false, errTooManyStreams
 	}
 	h.enter(term)
-	s = &stream{wake: make(chan struct{}, 1), cursor: h.next, who: who}
+	s = &stream{wake: make(chan struct{}, 1), cursor: h.next, who: who, all: all && !who.Bound()}
 	missed = lastID != "" && !h.rewind(s, lastID)
 	h.streams[s] = struct{}{}
 	h.add(h.seq, hello.Type, about{own: s}, text)
@@ -305,31 +318,54 @@ func (h *hub) detach(s *stream, bye core.Notice) {
 	}
 }
 
-// take copies the frames that wait for a stream into buf, at most limit bytes of them beyond the first. waiting is
-// how many wanted events were published since mark, the end of the write before.
-func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, backlog int) (out []byte, reason string) {
+// take is the frames that wait for a stream, about maxWrite bytes of them; more says that there are others. mark is the
+// end of the write before: a stream for which more than backlog wanted events were published since is too slow. A stream
+// that sees all gets a piece of a slab, shared with all others; else the frames are copied into buf.
+func (h *hub) take(s *stream, want func(string) bool, buf []byte, mark uint64, backlog int) (out []byte, more bool, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s.cut != "" {
-		return buf, s.cut
+		return nil, false, s.cut
 	}
 	if s.cursor < h.first && h.full() {
-		return buf, "overflow: reader is too slow"
+		return nil, false, "overflow: reader is too slow"
 	}
 	s.cursor = max(s.cursor, h.first)
-	size := uint64(len(h.ring))
 	if mark > 0 && h.waiting(s, want, mark, backlog) > backlog {
-		return buf, "overflow: reader is too slow"
+		return nil, false, "overflow: reader is too slow"
 	}
-	for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
-		if ev := &h.ring[s.cursor%size]; want(ev.kind) && ev.about.shownTo(s.who, s) {
-			buf = append(buf, h.encoded(ev)...)
+	if s.all {
+		buf = h.run(s)
+	} else {
+		size := uint64(len(h.ring))
+		for ; s.cursor < h.next && len(buf) < maxWrite; s.cursor++ {
+			if ev := &h.ring[s.cursor%size]; want(ev.kind) && ev.about.shownTo(s.who, s) {
+				buf = append(buf, h.encoded(ev)...)
+			}
 		}
 	}
-	if s.cursor < h.next {
-		s.signal()
+	return buf, s.cursor < h.next, ""
+}
+
+// run is the frames that wait for a stream which sees all, as far as they stand one behind the other in a slab. They
+// are shared: nobody may write to them.
+func (h *hub) run(s *stream) (out []byte) {
+	var slab uint64
+	end := 0 // of out, in the slab
+	for ; s.cursor < h.next && len(out) < maxWrite; s.cursor++ {
+		ev := &h.ring[s.cursor%uint64(len(h.ring))]
+		frame := h.encoded(ev)
+		switch {
+		case len(frame) == 0:
+		case out == nil:
+			out, slab, end = frame, ev.slab, ev.from+len(frame)
+		case ev.slab == slab && ev.from == end:
+			out, end = out[:len(out)+len(frame)], end+len(frame)
+		default:
+			return out
+		}
 	}
-	return buf, ""
+	return out
 }
 
 // waiting counts the wanted events that were published since mark, to one beyond backlog.
@@ -412,7 +448,7 @@ func (s *Server) events(r *request) error {
 		kinds[k] = true
 	}
 	want := func(kind string) bool { return len(kinds) == 0 || kinds[kind] }
-	st, missed, err := s.hub.attach(r.snap.Term, req.Header.Get("Last-Event-ID"), r.actor, s.attachment("event_stream_attached", req))
+	st, missed, err := s.hub.attach(r.snap.Term, req.Header.Get("Last-Event-ID"), r.actor, len(kinds) == 0, s.attachment("event_stream_attached", req))
 	if err != nil {
 		return err
 	}
@@ -440,21 +476,24 @@ func (s *Server) events(r *request) error {
 func (s *Server) pump(ctx context.Context, st *stream, w *streamWriter, want func(string) bool) {
 	idle := time.NewTimer(s.keepAlive)
 	defer idle.Stop()
-	var buf []byte
+	var buf []byte // of a stream that does not see all
 	mark := uint64(0)
 	for {
-		var reason string
-		if buf, reason = s.hub.take(st, want, buf[:0], mark, s.cfg.EventBacklog); reason != "" {
+		frames, more, reason := s.hub.take(st, want, buf[:0], mark, s.cfg.EventBacklog)
+		if reason != "" {
 			w.farewell(reason)
 			return
 		}
-		if len(buf) > 0 {
+		if !st.all {
+			buf = frames
+		}
+		if len(frames) > 0 {
 			mark = s.hub.end()
-			if w.write(buf) != nil {
+			if w.write(frames) != nil {
 				return
 			}
 			idle.Reset(s.keepAlive)
-			if len(buf) >= maxWrite { // there is more
+			if more {
 				continue
 			}
 			if d := s.hub.breath(st, want, mark, s.cfg.EventBacklog); d > 0 {
@@ -494,15 +533,29 @@ func (s *Server) attachment(kind string, r *http.Request) core.Notice {
 type streamWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	limit   time.Duration // of one write
+	limit   time.Duration // of one write; up to a sixteenth more
+	set     time.Time     // when the deadline was last set
 }
 
-func (w *streamWriter) write(b []byte) error { return w.within(w.limit, b) }
+// write moves the deadline only now and then: that costs as much as handing over an event.
+func (w *streamWriter) write(b []byte) error {
+	if now := time.Now(); now.Sub(w.set) > w.limit/16 {
+		if err := w.deadline(now.Add(w.limit + w.limit/16)); err != nil {
+			return err
+		}
+		w.set = now
+	}
+	return w.send(b)
+}
 
-func (w *streamWriter) within(d time.Duration, b []byte) error {
-	if err := w.control.SetWriteDeadline(time.Now().Add(d)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+func (w *streamWriter) deadline(at time.Time) error {
+	if err := w.control.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
+	return nil
+}
+
+func (w *streamWriter) send(b []byte) error {
 	if _, err := w.w.Write(b); err != nil {
 		return err
 	}
@@ -514,5 +567,7 @@ func (w *streamWriter) release() { _ = w.control.SetWriteDeadline(time.Time{}) }
 
 // farewell tells why the stream ends (D-33). Whether it arrives is up to the client.
 func (w *streamWriter) farewell(reason string) {
-	_ = w.within(farewellTimeout, []byte(": "+reason+"\r\n\r\n"))
+	if w.deadline(time.Now().Add(farewellTimeout)) == nil {
+		_ = w.send([]byte(": " + reason + "\r\n\r\n"))
+	}
 }

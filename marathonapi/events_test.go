@@ -177,7 +177,7 @@ func TestReplayBound(t *testing.T) {
 		id     string
 		missed bool
 	}{{"1-0", true}, {"1-1.1", true}, {"1-1.2", true}, {"1-1.4", false}, {"1-1.6", false}} {
-		if _, missed, err := h.attach(1, c.id, nil, notices(1)[0]); err != nil || missed != c.missed {
+		if _, missed, err := h.attach(1, c.id, nil, false, notices(1)[0]); err != nil || missed != c.missed {
 			t.Errorf("%s: missed %v, want %v (%v)", c.id, missed, c.missed, err)
 		}
 		h.n--
@@ -192,7 +192,7 @@ func TestSlowReader(t *testing.T) {
 	h := newHub(64, 10)
 	all := func(string) bool { return true }
 	none := func(string) bool { return false }
-	st, _, err := h.attach(1, "", nil, notices(1)[0])
+	st, _, err := h.attach(1, "", nil, false, notices(1)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,21 +202,21 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	publish(1, 30)
-	if buf, why := h.take(st, all, nil, 0, 10); why != "" || strings.Count(string(buf), "\r\n\r\n") != 31 {
+	if buf, _, why := h.take(st, all, nil, 0, 10); why != "" || strings.Count(string(buf), "\r\n\r\n") != 31 {
 		t.Fatalf("between writes: %q %q", why, buf)
 	}
 	mark := h.end()
 	publish(2, 11)
-	if _, why := h.take(st, none, nil, mark, 10); why != "" {
+	if _, _, why := h.take(st, none, nil, mark, 10); why != "" {
 		t.Errorf("unwanted events: %q", why)
 	}
 	mark = h.end()
 	publish(3, 11)
-	if _, why := h.take(st, all, nil, mark, 10); why == "" {
+	if _, _, why := h.take(st, all, nil, mark, 10); why == "" {
 		t.Error("a slow reader was not cut")
 	}
 	publish(4, 65)
-	if _, why := h.take(st, all, nil, 0, 1000); why == "" {
+	if _, _, why := h.take(st, all, nil, 0, 1000); why == "" {
 		t.Error("a reader that fell out of the ring was not cut")
 	}
 }
@@ -336,7 +336,7 @@ func TestWhoAndWhereInEvents(t *testing.T) {
 func BenchmarkPublish(b *testing.B) {
 	h := newHub(EventRing, 2000)
 	for range 1000 {
-		if _, _, err := h.attach(1, "", nil, notices(1)[0]); err != nil {
+		if _, _, err := h.attach(1, "", nil, false, notices(1)[0]); err != nil {
 			b.Fatal(err)
 		}
 	}
