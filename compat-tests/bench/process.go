@@ -86,6 +86,13 @@ func (p *process) output() string {
 	return p.err.String()
 }
 
+// lastWords is the end of what the process wrote to stderr.
+func (p *process) lastWords() string {
+	const enough = 1500 // bytes
+	text := p.output()
+	return text[max(len(text)-enough, 0):]
+}
+
 // stop ends the process in order, or at once when it does not.
 func (p *process) stop() {
 	if p == nil {

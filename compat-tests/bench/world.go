@@ -146,7 +146,7 @@ func (w *world) until(what string, done func() (bool, error)) error {
 	for end := time.Now().Add(waitLimit); ; time.Sleep(pollEvery) {
 		ok, err := done()
 		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("%s: %w; the server said last: %s", what, err, w.server.lastWords())
 		}
 		if ok {
 			return nil
