@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,9 @@ import (
 
 	"stadion/offers/minimesos"
 )
+
+// accountPath tells, to a GET, the account that POST /keep_account has begun.
+const accountPath = "/account"
 
 // faultTable is what --faults_port offers: POST /<name>?parameter=value makes the miniature misbehave. For tests only; it
 // listens on loopback.
@@ -40,11 +44,31 @@ var faultTable = map[string]func(*minimesos.Cluster, url.Values) error{
 		c.DelayUpdates(count(q, "n"), time.Duration(count(q, "ms"))*time.Millisecond)
 		return nil
 	},
-	"drop_updates":      func(c *minimesos.Cluster, q url.Values) error { c.DropUpdates(count(q, "n")); return nil },
-	"duplicate_updates": func(c *minimesos.Cluster, q url.Values) error { c.DuplicateUpdates(count(q, "n")); return nil },
+	"drop_updates": func(c *minimesos.Cluster, q url.Values) error { c.DropUpdates(count(q, "n")); return nil },
+	"duplicate_updates": func(c *minimesos.Cluster, q url.Values) error {
+		c.DuplicateUpdates(count(q, "n"), max(count(q, "times"), 1))
+		return nil
+	},
 	"refuse_calls": func(c *minimesos.Cluster, q url.Values) error {
 		c.RefuseCalls(count(q, "n"), count(q, "status"))
 		return nil
+	},
+	"deafen":           func(c *minimesos.Cluster, q url.Values) error { c.Deafen(q.Get("off") == ""); return nil },
+	"rescind_accepted": func(c *minimesos.Cluster, q url.Values) error { c.RescindAccepted(count(q, "n")); return nil },
+	"rescind_fresh": func(c *minimesos.Cluster, q url.Values) error {
+		c.RescindFresh(count(q, "n"), count(q, "step"))
+		return nil
+	},
+	"keep_account": func(c *minimesos.Cluster, _ url.Values) error { c.KeepAccount(); return nil },
+	"replay_updates": func(c *minimesos.Cluster, q url.Values) error {
+		return some(c.ReplayUpdates(count(q, "times"), uint64(count(q, "seed"))))
+	},
+	"invent_update": func(c *minimesos.Cluster, q url.Values) error {
+		return known(c.InventUpdate(q.Get("host"), q.Get("task"), q.Get("state")))
+	},
+	"smuggle_task": func(c *minimesos.Cluster, q url.Values) error { return known(c.Smuggle(q.Get("host"), q.Get("task"))) },
+	"report_health": func(c *minimesos.Cluster, q url.Values) error {
+		return some(c.ReportHealth(q.Get("healthy") == "true", count(q, "times")))
 	},
 }
 
@@ -60,6 +84,13 @@ func known(ok bool) error {
 	return nil
 }
 
+func some(n int) error {
+	if n == 0 {
+		return fmt.Errorf("there is none")
+	}
+	return nil
+}
+
 // serveFaults listens on loopback and returns the address and what ends it.
 func serveFaults(port int, c *minimesos.Cluster) (string, func(), error) {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -69,6 +100,8 @@ func serveFaults(port int, c *minimesos.Cluster) (string, func(), error) {
 	s := &http.Server{ReadHeaderTimeout: headerTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fault := faultTable[strings.Trim(r.URL.Path, "/")]
 		switch {
+		case r.URL.Path == accountPath && r.Method == http.MethodGet:
+			_ = json.NewEncoder(w).Encode(c.Account())
 		case fault == nil:
 			http.Error(w, "unknown fault", http.StatusNotFound)
 		case r.Method != http.MethodPost:

@@ -279,7 +279,7 @@ func TestF20DuplicateUpdatesOnMinimesos(t *testing.T) {
 	c := cluster(t, nil)
 	l := newLife(t, c.Addr(), "", nil)
 	o := l.offer()
-	c.DuplicateUpdates(1)
+	c.DuplicateUpdates(1, 1)
 	l.launch(o, "t1")
 	first := l.update("t1", "TASK_STARTING")
 	if second := l.update("t1", "TASK_STARTING"); string(first.UUID) != string(second.UUID) {

@@ -19,7 +19,10 @@ type acceptance struct {
 // accept carries out ACCEPT. It never fails as a call: what is wrong with offers
 // or tasks comes as statuses, and all offers it names are used up.
 func (m *master) accept(fw *framework, call *scheduler.Call_Accept) {
+	m.overtake(call.OfferIDs, call.Operations)
 	text := m.checkOffers(fw, call.OfferIDs)
+	m.c.ledger.answeredAll(call.OfferIDs)
+	m.c.ledger.launched(call.Operations, text != "")
 	x := &acceptance{m: m, fw: fw}
 	for _, id := range call.OfferIDs {
 		o := m.offers[id.Value]

@@ -73,6 +73,7 @@ func (m *master) allocate(only *framework) {
 	for _, fw := range m.sortedFrameworks() {
 		if offers := made[fw]; len(offers) > 0 {
 			fw.send(&scheduler.Event{Type: scheduler.Event_OFFERS, Offers: &scheduler.Event_Offers{Offers: offers}})
+			m.takeBack(offers)
 		}
 	}
 }
@@ -85,7 +86,7 @@ func (m *master) candidates(only *framework) []candidate {
 			continue
 		}
 		for _, role := range fw.roles {
-			if !fw.suppressed[role] {
+			if !fw.suppressed[role] || m.c.floods.deaf {
 				all = append(all, candidate{fw: fw, role: role})
 			}
 		}
@@ -250,6 +251,7 @@ func (m *master) makeOffer(fw *framework, a *agent, role string, part bag) *offe
 	o := &offer{id: fmt.Sprintf("%s-O%d", m.id, m.nextOffer), fw: fw, agent: a, role: role, bag: part}
 	m.nextOffer++
 	m.offers[o.id], fw.offers[o.id], a.offers[o.id] = o, o, o
+	m.c.ledger.offered(o.id)
 	m.allocateTo(a, fw, role, part)
 	if d := m.c.cfg.OfferTimeout; d > 0 {
 		o.end = m.c.timers.after(d, func() { m.rescind(o) })
@@ -296,6 +298,7 @@ func (m *master) takeOffer(o *offer) {
 // voidOffers takes all offers of fw back without telling it.
 func (m *master) voidOffers(fw *framework) {
 	for _, o := range fw.offers {
+		m.c.ledger.takenBack(o.id)
 		m.takeOffer(o)
 		m.release(o.agent, o.fw, o.role, o.bag)
 	}
@@ -303,6 +306,7 @@ func (m *master) voidOffers(fw *framework) {
 
 // rescind takes an offer back and says so.
 func (m *master) rescind(o *offer) {
+	m.c.ledger.takenBack(o.id)
 	m.takeOffer(o)
 	m.release(o.agent, o.fw, o.role, o.bag)
 	o.fw.send(&scheduler.Event{Type: scheduler.Event_RESCIND,
@@ -337,7 +341,7 @@ func (m *master) refuse(fw *framework, a *agent, role string, part bag, d *mesos
 	if d != nil && d.RefuseSeconds != nil && *d.RefuseSeconds >= 0 {
 		wait = seconds(*d.RefuseSeconds)
 	}
-	if wait == 0 || len(part) == 0 {
+	if wait == 0 || len(part) == 0 || m.c.floods.deaf {
 		return
 	}
 	wait = max(wait, m.c.cfg.AllocationInterval)

@@ -83,6 +83,7 @@ func (m *master) perform(fw *framework, call *scheduler.Call) {
 }
 
 func (m *master) decline(fw *framework, call *scheduler.Call_Decline) {
+	m.c.ledger.answeredAll(call.OfferIDs)
 	for _, id := range call.OfferIDs {
 		o := m.offers[id.Value]
 		if o == nil || o.fw != fw {

@@ -31,8 +31,10 @@ type Cluster struct {
 	m      *master                  // nil while no master process is there
 	known  map[string]registryAgent // agents of an earlier cluster on WorkDir, by hostname
 	faults faults
-	lead   *seat // nil while no master leads
-	dead   *seat // killed and not yet started again
+	floods floods
+	ledger *ledger // nil until KeepAccount
+	lead   *seat   // nil while no master leads
+	dead   *seat   // killed and not yet started again
 	closed bool
 
 	dirty   chan struct{} // the registry has to be written

@@ -27,6 +27,10 @@
 //     stays: what a new master knows it learns from registry and agents.
 //   - Calls come by the hundred thousand: connections that carry them in protobuf are
 //     served without net/http (fastpath.go).
+//   - Tests can make it misbehave: agents and masters that die, updates that get lost, late or doubled
+//     (faults.go, masters.go); offers that nobody can refuse or that are taken back too late, all updates again in a
+//     wild order, tasks that nobody launched, a storm of health results (floods.go). An account tells whether each
+//     offer and update was answered as often as it must be (account.go). stadion minimesos --faults_port has them all.
 //   - mesos-go carries the messages. Resources are compared in a form of our own
 //     (bag), because the allocator of a big cluster does little else.
 package minimesos

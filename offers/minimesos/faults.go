@@ -9,12 +9,14 @@ import (
 
 // faults are what a test asked to go wrong.
 type faults struct {
-	drops, doubles int
-	delays         int
-	delay          time.Duration
-	refusals       int
-	refusal        answer
-	recovery       time.Duration // of a new master
+	drops    int
+	doubles  int // so many updates are repeated
+	repeats  int // each so often
+	delays   int
+	delay    time.Duration
+	refusals int
+	refusal  answer
+	recovery time.Duration // of a new master
 }
 
 func (f *faults) drop() bool {
@@ -34,12 +36,13 @@ func (f *faults) late() time.Duration {
 	return f.delay
 }
 
-func (f *faults) duplicate() bool {
+// again tells how often the next update is to be repeated.
+func (f *faults) again() int {
 	if f.doubles == 0 {
-		return false
+		return 0
 	}
 	f.doubles--
-	return true
+	return f.repeats
 }
 
 // refuse tells whether the next scheduler call is to be refused, and how.
@@ -76,11 +79,11 @@ func (c *Cluster) DelayUpdates(n int, d time.Duration) {
 	c.faults.delays, c.faults.delay = n, d
 }
 
-// DuplicateUpdates sends each of the next n status updates twice.
-func (c *Cluster) DuplicateUpdates(n int) {
+// DuplicateUpdates sends each of the next n status updates times times more.
+func (c *Cluster) DuplicateUpdates(n, times int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults.doubles = n
+	c.faults.doubles, c.faults.repeats = n, times
 }
 
 // RefuseCalls answers the next n scheduler calls with an HTTP status.

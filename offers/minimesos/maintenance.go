@@ -155,6 +155,7 @@ func (m *master) offerInverse() {
 			o := &inverseOffer{id: fmt.Sprintf("%s-O%d", m.id, m.nextOffer), fw: fw, agent: a, window: *window}
 			m.nextOffer++
 			m.inverse[o.id], fw.inverse[o.id] = o, o
+			m.c.ledger.invited(o.id)
 			made[fw] = append(made[fw], mesos.InverseOffer{
 				OfferID: mesos.OfferID{Value: o.id}, URL: a.node.url(), FrameworkID: mesos.FrameworkID{Value: fw.id},
 				AgentID: &mesos.AgentID{Value: a.id}, Unavailability: *window,
@@ -196,6 +197,10 @@ func (m *master) answerInverse(fw *framework, ids []mesos.OfferID, f *mesos.Filt
 	if f != nil && f.RefuseSeconds != nil && *f.RefuseSeconds >= 0 {
 		wait = seconds(*f.RefuseSeconds)
 	}
+	m.c.ledger.answeredInverse(ids)
+	if m.c.floods.deaf {
+		wait = 0
+	}
 	for _, id := range ids {
 		o := m.inverse[id.Value]
 		if o == nil || o.fw != fw {
@@ -215,6 +220,7 @@ func (m *master) dropInverse(o *inverseOffer) {
 // voidInverse takes all inverse offers of fw back without telling it.
 func (m *master) voidInverse(fw *framework) {
 	for _, o := range fw.inverse {
+		m.c.ledger.inverseTakenBack(o.id)
 		m.dropInverse(o)
 	}
 }
@@ -224,6 +230,7 @@ func (m *master) rescindInverseAgent(a *agent) {
 		if o.agent != a {
 			continue
 		}
+		m.c.ledger.inverseTakenBack(o.id)
 		m.dropInverse(o)
 		o.fw.send(&scheduler.Event{Type: scheduler.Event_RESCIND_INVERSE_OFFER,
 			RescindInverseOffer: &scheduler.Event_RescindInverseOffer{InverseOfferID: mesos.OfferID{Value: o.id}}})

@@ -88,6 +88,7 @@ type task struct {
 
 // framework is one scheduler, connected or not.
 type framework struct {
+	c          *Cluster
 	id         string
 	info       *mesos.FrameworkInfo
 	roles      []string
@@ -211,6 +212,10 @@ func (m *master) stop() {
 	m.c.timers.stop(m.recovering)
 	for _, o := range m.offers {
 		m.c.timers.stop(o.end)
+		m.c.ledger.takenBack(o.id)
+	}
+	for _, o := range m.inverse {
+		m.c.ledger.inverseTakenBack(o.id)
 	}
 	for _, fw := range m.frameworks {
 		m.c.timers.stop(fw.away)
@@ -281,7 +286,7 @@ func (m *master) addFramework(info *mesos.FrameworkInfo) *framework {
 		m.nextFw++
 	}
 	fw := &framework{
-		id: info.ID.Value, registered: time.Now(), offers: map[string]*offer{}, inverse: map[string]*inverseOffer{},
+		c: m.c, id: info.ID.Value, registered: time.Now(), offers: map[string]*offer{}, inverse: map[string]*inverseOffer{},
 		tasks: map[string]*task{}, unreachable: map[string]*task{}, filters: map[filterKey][]filter{},
 		inverseHold: map[string]time.Time{}, operations: map[string]*operation{}, used: map[string]bag{},
 	}
@@ -315,6 +320,7 @@ func (m *master) resubscribe(fw *framework, info *mesos.FrameworkInfo) {
 	m.c.timers.stop(fw.away)
 	fw.away = nil
 	m.voidOffers(fw)
+	m.voidInverse(fw)
 	clear(fw.filters)
 	clear(fw.inverseHold)
 	info.User, info.Checkpoint = fw.info.User, fw.info.Checkpoint
@@ -341,6 +347,7 @@ func (m *master) disconnected(fw *framework, s *stream) {
 	fw.stream = nil
 	fw.gone = time.Now()
 	m.voidOffers(fw)
+	m.voidInverse(fw)
 	clear(fw.filters)
 	m.c.log("minimesos: framework %s disconnected", fw.id)
 	m.startFailover(fw)
@@ -419,6 +426,7 @@ func (fw *framework) send(ev *scheduler.Event) {
 // sendStatus queues an UPDATE.
 func (fw *framework) sendStatus(st *mesos.TaskStatus) {
 	if fw.stream != nil {
+		fw.c.ledger.sentStatus(fw.id, st)
 		fw.stream.push(&scheduler.Event{Type: scheduler.Event_UPDATE, Update: &scheduler.Event_Update{Status: *st}})
 	}
 }

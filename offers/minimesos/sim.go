@@ -132,7 +132,11 @@ func (r *simRunner) healthy(t *simTask) {
 	if r.tasks[t.key] != t || t.killing {
 		return
 	}
-	yes := true
+	r.report(t, true)
+}
+
+// report sends a result of the task's health check.
+func (r *simRunner) report(t *simTask, yes bool) {
 	st := r.status(t, mesos.TASK_RUNNING, "")
 	st.Healthy, st.Reason = &yes, mesos.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED.Enum()
 	r.n.emit(t.key.framework, st)

@@ -59,7 +59,7 @@ func (m *master) forward(n *node, key taskKey, nt *nodeTask) {
 		return
 	}
 	fw.sendStatus(st)
-	if m.c.faults.duplicate() {
+	for range m.c.faults.again() {
 		fw.sendStatus(st)
 	}
 }
@@ -67,6 +67,7 @@ func (m *master) forward(n *node, key taskKey, nt *nodeTask) {
 // acknowledge passes an acknowledgement on. The master forgets the task with its
 // terminal one, which also frees its resources.
 func (m *master) acknowledge(fw *framework, call *scheduler.Call_Acknowledge) {
+	m.c.ledger.acknowledged(call.UUID)
 	a := m.agents[call.AgentID.Value]
 	if a == nil || !a.connected {
 		return
@@ -168,6 +169,7 @@ func (m *master) answerUnknown(fw *framework, taskID string, agentID *mesos.Agen
 
 // kill answers KILL.
 func (m *master) kill(fw *framework, call *scheduler.Call_Kill) {
+	m.c.ledger.killed(call.TaskID.Value)
 	t := fw.tasks[call.TaskID.Value]
 	if t == nil {
 		m.answerUnknown(fw, call.TaskID.Value, call.AgentID)
