@@ -59,7 +59,7 @@ var decided = []mutation{
 	{"count a launch that never left as a failure", "F1", "core/machine/status.go",
 		"return t.Status == nil && (", "return t.Status == nil && u.UUID != nil && (", []string{machine, simulation}},
 	{"let late updates turn the clock back", "F20", "core/machine/status.go",
-		"return t.Status != nil && u.Timestamp < t.Status.At", "return t.Status != nil && u.Timestamp < 0", []string{machine, simulation}},
+		"return t.Status != nil && u.Timestamp <= t.Status.At", "return t.Status != nil && u.Timestamp < 0", []string{machine, simulation}},
 	{"let an ended task live again", "I10 F20", "core/machine/status.go",
 		"\t\treturn\n\t}\n\tif cond.Terminal() && neverLeft", "\t}\n\tif cond.Terminal() && neverLeft", []string{machine, simulation}},
 	{"ignore the backoff", "behaviour 4.3", "core/machine/backoff.go",

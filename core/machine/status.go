@@ -125,9 +125,10 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	m.instanceUpdate(i, c, k, u)
 }
 
-// overtaken: an update of the past, which arrives after one of a later stage of the task (F20).
+// overtaken: an update of the past, which arrives after one of a later stage of the task (F20). Of two of one millisecond the
+// later stage is the later one.
 func overtaken(t core.Task, u offers.StatusUpdate, cond core.Condition) bool {
-	return t.Status != nil && u.Timestamp < t.Status.At && cond < t.Condition && cond >= core.Staging && t.Condition <= core.Killing
+	return t.Status != nil && u.Timestamp <= t.Status.At && cond < t.Condition && cond >= core.Staging && t.Condition <= core.Killing
 }
 
 // neverLeft: the intent was stored but its launch never reached an agent.
