@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.buildVersion=$(VERSION)
 RACY    := ./core/loop/... ./core/store/... ./core/probe/... ./leader/... ./marathonapi ./marathonapi/access/... ./marathonapi/metrics/... ./offers/mesos/... ./offers/minimesos/...
 ARGS    ?=
 
-.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat soak-churn
+.PHONY: run build test test-race test-fuzz test-compat lint bench bench-micro soak soak-processes mutation fuzz clean compat soak-churn floods
 
 run: build
 	bin/stadion dev $(ARGS)
@@ -74,6 +74,11 @@ APPS     ?= 1000
 soak-churn: build
 	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./soak -run TestChurn -count=1 -v -timeout 0 \
 		-soak.duration $(DURATION) -soak.apps $(APPS) -soak.report $(CURDIR)/bin/soak
+
+# A master at its worst, in full size: 5,000 offers a second for a minute, 200,000 updates at once.
+floods: build
+	cd compat-tests && STADION_BINARY=$(CURDIR)/bin/stadion $(GO) test ./floods -count=1 -v -timeout 1h -test.parallel 1 \
+		-floods.offers 300000 -floods.agents 500 -floods.updates 200000
 
 FUZZTIME ?= 10m
 fuzz:

@@ -196,8 +196,6 @@ func (w *world) listen(l *listener, stop <-chan struct{}) {
 	}
 }
 
-var ended = map[string]bool{"TASK_KILLED": true, "TASK_FAILED": true, "TASK_FINISHED": true, "TASK_GONE": true, "TASK_DROPPED": true, "TASK_LOST": true, "TASK_ERROR": true}
-
 func (w *world) follow(l *listener, url string, stop <-chan struct{}) {
 	s, err := harness.TryEvents(url, stop)
 	if err != nil {
@@ -232,7 +230,7 @@ func (w *world) follow(l *listener, url string, stop <-chan struct{}) {
 			switch state, _ := e.Data["taskStatus"].(string); {
 			case state == "TASK_RUNNING":
 				l.running[id] = true
-			case ended[state]:
+			case harness.Ended[state]:
 				delete(l.running, id)
 			}
 		}

@@ -65,11 +65,11 @@ func TestFailoverUnderLoad(t *testing.T) {
 	for _, n := range w.nodes {
 		beside.Go(func() { w.supervise(n, stop) })
 	}
-	lives := w.chronicle(master)
+	lives := harness.FollowMaster(t, master, "steady.")
 	w.put("/v2/apps/probe", app("exec sleep 100000", 0, 0))
 	w.put("/v2/apps/steady", app("exec sleep 100000", steadyTasks, 0))
 	harness.Await(t, patience, "the steady app runs", func() (bool, string) {
-		n := len(lives.living())
+		n := len(lives.Living())
 		return n == steadyTasks, fmt.Sprint(n, " tasks")
 	})
 
@@ -82,10 +82,10 @@ func TestFailoverUnderLoad(t *testing.T) {
 	launched := 0 // between the kills
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range *kills {
-		began, before := time.Now(), lives.count()
+		began, before := time.Now(), lives.Launches()
 		gaps = append(gaps, w.gap(func(n *node) {
 			time.Sleep(time.Duration(rng.Int64N(int64(*calm)))) // at any moment of the load
-			between, launched = append(between, time.Since(began)), launched+lives.count()-before
+			between, launched = append(between, time.Since(began)), launched+lives.Launches()-before
 			n.signal(9)
 		}))
 	}
@@ -95,9 +95,9 @@ func TestFailoverUnderLoad(t *testing.T) {
 	close(over)
 	clients.Wait()
 	t.Logf("%d writes acknowledged, %d reads, %d tasks launched, %.0f/s between the kills; without a write: kill -9 %s, hand-over %s", l.acknowledged.Load(), l.reads.Load(),
-		lives.count(), float64(launched)/sum(between).Seconds(), spread(gaps), spread(planned))
+		lives.Launches(), float64(launched)/sum(between).Seconds(), spread(gaps), spread(planned))
 	l.rest(w)
-	lives.judge(t)
+	lives.Judge(t)
 	end()
 }
 
@@ -164,7 +164,7 @@ func (w *world) gap(strike func(*node)) time.Duration {
 
 // load is apps that go up and down.
 type load struct {
-	lives               *chronicle
+	lives               *harness.Chronicle
 	acknowledged, reads atomic.Int64
 	mu                  sync.Mutex
 	wanted              map[string]int // as acknowledged last
@@ -240,7 +240,7 @@ func (l *load) rest(w *world) {
 			known[t.ID] = true
 			per[t.AppID]++
 		}
-		if there := l.lives.living(); !maps.Equal(known, there) {
+		if there := l.lives.Living(); !maps.Equal(known, there) {
 			return false, fmt.Sprintf("%d tasks in the API, %d in Mesos", len(known), len(there))
 		}
 		wanted := maps.Clone(l.wanted)

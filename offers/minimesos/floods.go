@@ -20,6 +20,13 @@ func (c *Cluster) Deafen(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.floods.deaf = on
+	if c.m == nil || !on {
+		return
+	}
+	for _, fw := range c.m.frameworks {
+		clear(fw.filters)
+		clear(fw.inverseHold)
+	}
 }
 
 // RescindAccepted takes the offers of the next n ACCEPTs that launch something back, just before the call is carried out:
