@@ -96,19 +96,28 @@ func (l *life) start(spec core.RunSpec) {
 	l.all(m.TaskIDs, "TASK_KILLED")
 }
 
-// all waits until every task was in the state, in any order.
+// all waits until every task was in the state, in any order. Offers that come meanwhile go back, so that none is held for
+// ever and the next spec finds everything in one.
 func (l *life) all(tasks []core.TaskID, state string) {
 	l.t.Helper()
-	for left := slices.Clone(tasks); len(left) > 0; {
-		u := seek(l, func(u offers.StatusUpdate) bool {
-			l.Send([]offers.Call{offers.Acknowledge{TaskID: u.TaskID, AgentID: u.AgentID, UUID: u.UUID}})
-			return slices.Contains(left, u.TaskID) && (u.State == state || u.State == "TASK_ERROR")
-		})
-		if u.State != state {
-			l.t.Fatalf("%s: %s %s %q", u.TaskID, u.State, u.Reason, u.Message)
+	left, again := slices.Clone(tasks), 0.0
+	seek(l, func(e offers.Event) bool {
+		switch e := e.(type) {
+		case offers.Received:
+			for i := range e.Offers {
+				l.Send([]offers.Call{offers.Decline{OfferIDs: []string{e.Offers[i].ID}, RefuseSeconds: &again}})
+			}
+		case offers.StatusUpdate:
+			l.Send([]offers.Call{offers.Acknowledge{TaskID: e.TaskID, AgentID: e.AgentID, UUID: e.UUID}})
+			if e.State == "TASK_ERROR" {
+				l.t.Fatalf("%s: %s %s %q", e.TaskID, e.State, e.Reason, e.Message)
+			}
+			if e.State == state {
+				left = slices.DeleteFunc(left, func(id core.TaskID) bool { return id == e.TaskID })
+			}
 		}
-		left = slices.DeleteFunc(left, func(id core.TaskID) bool { return id == u.TaskID })
-	}
+		return len(left) == 0
+	})
 }
 
 // definition reads an app, or a pod when it has containers, as the golden tests of package offers do.
