@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Bounds of a connection to etcd.
@@ -29,6 +30,10 @@ const (
 	probePause     = 200 * time.Millisecond
 	explainTimeout = 500 * time.Millisecond
 )
+
+// redial: after an outage of any length etcd is found again within a second or two (F8). The default waits up to two
+// minutes between attempts.
+var redial = grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, MinConnectTimeout: 3 * time.Second}
 
 // Etcd tells how to reach etcd.
 type Etcd struct {
@@ -55,7 +60,7 @@ func Dial(ctx context.Context, e Etcd) (*clientv3.Client, error) {
 	defer cancel()
 	cfg := clientv3.Config{Endpoints: e.Endpoints, TLS: e.TLS, Username: e.Username, Password: e.Password, Logger: e.Log,
 		DialTimeout: e.Timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
-		PermitWithoutStream: true, DialOptions: []grpc.DialOption{grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow)}}
+		PermitWithoutStream: true, DialOptions: []grpc.DialOption{grpc.WithConnectParams(redial), grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow)}}
 	where := strings.Join(e.Endpoints, ", ")
 	c, err := clientv3.New(cfg)
 	if err != nil {

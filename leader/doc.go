@@ -7,7 +7,8 @@ two packages that know the etcd client; the other is core/store.
 	                                ▼
 	              Term{Key, Rev} ──► the fence that each write of core/store compares
 	                   │
-	              Lost closes: lease expired, key removed, or resigned
+	              Expired closes: the lease has ended by the clock, and etcd may be silent
+	              Lost closes: key removed, resigned, or etcd answers after the lease has ended
 
 A lease alone is no licence to act (reliability.md 1.2): a process that was stopped for longer than its lease still
 believes in it. Therefore a Term carries its key and the key's create revision, and no write happens without them;

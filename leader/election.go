@@ -80,11 +80,17 @@ type Term struct {
 
 	e       *Election
 	session *concurrency.Session
+	expired chan struct{}
 	lost    chan struct{}
 	stop    context.CancelFunc
 }
 
-// Lost is closed when the lease has expired, the key is gone or the term was resigned.
+// Expired is closed when the lease has ended by the clock, at the latest with Lost: from now on somebody else may lead,
+// and nothing may be decided any more. While etcd is silent it is not known whether somebody does.
+func (t *Term) Expired() <-chan struct{} { return t.expired }
+
+// Lost is closed when the term is over for sure: the key is gone, it was resigned, or etcd answers again after the lease
+// has expired.
 func (t *Term) Lost() <-chan struct{} { return t.lost }
 
 // Campaign waits until this process leads. identity is host:port as clients and standbys reach it. It tries on through
@@ -120,7 +126,7 @@ func (e *Election) campaign(ctx context.Context, identity string, twinUntil time
 		return nil, err
 	}
 	candidacy := fmt.Sprintf("%x%s", session.Lease(), e.seatMark())
-	t := &Term{Identity: identity, e: e, session: session, lost: make(chan struct{}), Key: e.dir + candidacy}
+	t := &Term{Identity: identity, e: e, session: session, expired: make(chan struct{}), lost: make(chan struct{}), Key: e.dir + candidacy}
 	e.candidacy.Store(candidacy) // before the key is there: nobody may take us for another process than the one that wrote it
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -209,10 +215,12 @@ func (t *Term) awaitTurn(ctx context.Context) error {
 	}
 }
 
-// guard closes lost when the lease or the key is gone. The end of the lease is known here, by the clock, and must not
-// wait for a request that hangs.
+// guard closes expired when the lease or the key is gone, and lost when etcd has said so. The end of the lease is known
+// here, by the clock, and must not wait for a request that hangs.
 func (t *Term) guard(ctx context.Context) {
 	defer close(t.lost)
+	expire := sync.OnceFunc(func() { close(t.expired) })
+	defer expire()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	gone := make(chan struct{})
@@ -223,8 +231,28 @@ func (t *Term) guard(ctx context.Context) {
 	select {
 	case <-gone:
 	case <-t.session.Done():
+		expire()
+		t.awaitAnswer(ctx, gone)
 	case <-t.e.water.broken:
 	case <-ctx.Done():
+	}
+}
+
+// awaitAnswer returns when etcd answers, whatever it says, or with ctx.
+func (t *Term) awaitAnswer(ctx context.Context, gone <-chan struct{}) {
+	for {
+		if _, err := t.e.get(ctx, t.Key); err == nil {
+			return
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-gone:
+			return
+		case <-t.e.water.broken:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

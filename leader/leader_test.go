@@ -69,6 +69,15 @@ func leads(t *testing.T, e *Election, want string) {
 	}
 }
 
+func expired(t *testing.T, term *Term) {
+	t.Helper()
+	select {
+	case <-term.Expired():
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the end of the lease was not noticed")
+	}
+}
+
 func ended(t *testing.T, term *Term) {
 	t.Helper()
 	select {
@@ -133,12 +142,18 @@ func TestLeaderCutOffFromEtcd(t *testing.T) { // F5, P25
 	won, _ := run(etcdtest.Context(t), New(srv.Client(t), Options{TTL: longLease}), "b:1")
 	candidates(t, srv.Client(t), 2)
 	proxy.Cut()
-	ended(t, first)
+	expired(t, first)
 	if second := <-won; second.Rev <= first.Rev {
 		t.Errorf("term %d after %d", second.Rev, first.Rev)
 	}
-	leads(t, cut, "") // it cannot know
+	leads(t, cut, "a:1") // it cannot know
+	select {
+	case <-first.Lost():
+		t.Error("the term is over for sure, and nobody has said so")
+	default:
+	}
 	proxy.Heal()
+	ended(t, first)
 	leads(t, cut, "b:1")
 }
 

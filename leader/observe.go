@@ -8,16 +8,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Observe keeps Current up to date until ctx ends. While etcd does not answer the last known leader stays for as long
-// as a lease lasts; then nobody is known to lead.
+// Observe keeps Current up to date until ctx ends. While etcd does not answer the last known leader stays: it may have
+// the last state that was, to be read (R13), or know who follows it.
 func (e *Election) Observe(ctx context.Context) {
-	var away time.Time // since when etcd does not answer
 	for ctx.Err() == nil {
 		reading, stop := context.WithTimeout(ctx, e.ttl)
 		resp, err := e.get(reading, e.dir, clientv3.WithFirstCreate()...)
 		stop()
 		if err == nil {
-			away = time.Time{}
 			if len(resp.Kvs) > 0 {
 				e.set(string(resp.Kvs[0].Value), true)
 			} else {
@@ -30,11 +28,6 @@ func (e *Election) Observe(ctx context.Context) {
 			if err == nil || limited.Err() != nil {
 				continue
 			}
-		}
-		if away.IsZero() {
-			away = time.Now()
-		} else if time.Since(away) > e.ttl {
-			e.set("", false)
 		}
 		select {
 		case <-time.After(retryPause):

@@ -156,6 +156,9 @@ func (f *front) Submit(ctx context.Context, c machine.Command) (any, error) {
 	if r == nil {
 		return nil, &core.Error{Kind: core.Unavailable, Message: "This server does not lead."}
 	}
+	if r.fresh.expired.Load() {
+		return nil, &core.Error{Kind: core.Unavailable, Message: "etcd does not answer, and nothing can be changed before it does."}
+	}
 	return f.submit(ctx, r.loop, c)
 }
 

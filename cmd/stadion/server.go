@@ -175,9 +175,9 @@ func (r *reign) run(ctx context.Context) error {
 	r.compacted = time.Now()
 	pulse := time.NewTicker(time.Second)
 	defer pulse.Stop()
+	expired, lost := r.term.Expired(), false
 	for {
 		var err error
-		lost := false
 		select {
 		case <-pulse.C:
 			r.watchStore()
@@ -191,6 +191,12 @@ func (r *reign) run(ctx context.Context) error {
 			// SIGTERM its JVM ends with 143, which no supervisor takes for a success either.
 		case <-r.abdicate:
 			err = exitWith(exitAbdicated, "leadership ended: abdicated on request")
+		case <-expired:
+			expired, lost = nil, true
+			if r.outlast() {
+				continue
+			}
+			err = exitWith(exitLeadershipLost, "leadership lost: the lease in etcd has ended")
 		case <-r.term.Lost():
 			lost = true
 			err = exitWith(exitLeadershipLost, "leadership lost: the lease in etcd has ended")
@@ -326,7 +332,7 @@ func (r *reign) load(ctx context.Context) (*state.State, error) {
 		r.log.Warn("load the state", zap.Error(err))
 		select {
 		case <-time.After(loadPause):
-		case <-r.term.Lost():
+		case <-r.term.Expired():
 			return nil, exitWith(exitLeadershipLost, "leadership lost while loading: %w", err)
 		case <-ctx.Done():
 			return nil, exitWith(exitStoreLost, "load the state: %w", err)
@@ -343,6 +349,9 @@ func (r *reign) hear(e offers.Event) {
 		default:
 		}
 		return
+	}
+	if r.fresh.expired.Load() {
+		return // nothing is decided any more: the next term gets what was not acknowledged
 	}
 	if _, ok := e.(offers.StatusUpdate); ok {
 		r.o.death.at("after an update")

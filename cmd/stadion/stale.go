@@ -12,7 +12,8 @@ import (
 
 // freshness is when etcd last confirmed that this server leads: until then nobody else can have changed anything.
 type freshness struct {
-	at atomic.Pointer[time.Time]
+	at      atomic.Pointer[time.Time]
+	expired atomic.Bool // the lease has ended, and nobody knows who leads
 }
 
 const (
@@ -45,7 +46,7 @@ func (f *freshness) age() time.Duration {
 	if at == nil {
 		return 0 // the term has just begun
 	}
-	if age := time.Since(*at); age > freshFor {
+	if age := time.Since(*at); age > freshFor || f.expired.Load() {
 		return age
 	}
 	return 0

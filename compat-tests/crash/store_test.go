@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,9 +24,9 @@ const (
 // the store or the lease was missed first, or the master told of a successor.
 var storeGone = map[int]bool{101: true, 103: true, 106: true}
 
-// TestStoreAway: the connection to etcd is lost for less than a lease, and the
-// server goes on; for longer, and the server ends by itself, and the next one
-// finds everything as it was.
+// TestStoreAway: the connection to etcd is lost for less than a lease, and the server goes on; for longer, and it shows
+// what it knows, marked as old, changes nothing, and ends by itself when etcd is back: the next one finds everything as
+// it was (R13, F8).
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
 	p := newParts(t)
@@ -58,12 +59,24 @@ func TestStoreAway(t *testing.T) {
 	}
 	for _, lose := range []func(){link.Cut, link.Freeze} {
 		lose()
+		harness.Await(t, settleLimit, "changes are refused for good", func() (bool, string) {
+			res, err := api.Try("PUT", "/v2/apps/app?force=true", map[string]any{"instances": 9})
+			return err == nil && res.Status == http.StatusServiceUnavailable && strings.Contains(string(res.Body), "nothing can be changed"), fmt.Sprint(res.Status, string(res.Body), err)
+		})
+		res := api.Must("GET", "/v2/apps/app/tasks", nil, http.StatusOK)
+		var list struct{ Tasks []task }
+		if json.Unmarshal(res.Body, &list) != nil || len(list.Tasks) != len(before) || res.Header.Get("Warning") == "" {
+			t.Errorf("a read in a long outage: %v %s, want %d tasks and a warning", res.Header, res.Body, len(before))
+		}
+		if srv.Ended() {
+			t.Fatalf("the server ended with code %d while nobody else can lead", srv.Exit(0))
+		}
+		link.Mend()
 		began := time.Now()
 		if code := srv.Exit(settleLimit); !storeGone[code] {
-			t.Errorf("exit code %d in a long outage, want 101, 103 or 106", code)
+			t.Errorf("exit code %d after a long outage, want 101, 103 or 106", code)
 		}
-		t.Logf("the server ended %s after it lost its store", time.Since(began).Round(time.Millisecond))
-		link.Mend()
+		t.Logf("the server ended %s after its store was back", time.Since(began).Round(time.Millisecond))
 		srv = p.server(port)
 		srv.Ready()
 		if after := p.settled(api, "/app", len(before)); !maps.Equal(after, before) {

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -40,11 +41,27 @@ func NewPorts(t testing.TB) *Ports {
 			_ = f.Close()
 			continue
 		}
+		if !free(first) { // what a killed test left
+			_ = f.Close()
+			continue
+		}
 		t.Cleanup(func() { _ = f.Close() })
 		return &Ports{first: first}
 	}
 	t.Fatalf("all %d blocks of ports are in use", blockCount)
 	return nil
+}
+
+// free reports whether nobody listens on the ports for servers.
+func free(first int) bool {
+	for port := first; port < first+serversShare; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
 }
 
 // Next is a port for a server, never given twice.

@@ -34,6 +34,7 @@ type Driver struct {
 	session  *session // nil while not subscribed
 	url      string
 	started  bool
+	last     bool           // the present stream is the last one
 	undone   []offers.Event // statuses of tasks whose launch was dropped
 	wake     chan struct{}  // there is something in undone
 
@@ -97,6 +98,22 @@ func (d *Driver) Master() (url string, connected bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.url, d.session != nil
+}
+
+// Hold makes the present stream the last one: whoever may no longer lead must not take the framework back from a
+// successor. When the stream ends the sink gets a FatalError. False: there is no stream now.
+func (d *Driver) Hold() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = d.last || d.session != nil
+	return d.last
+}
+
+// held reports whether no other stream may follow.
+func (d *Driver) held() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
 }
 
 // Send queues calls in their order and never blocks. Calls that cannot go out on the current stream are dropped and
@@ -251,7 +268,10 @@ func (d *Driver) run() {
 		began := time.Now()
 		err := d.find(&finder)
 		var fatal *fatalError
-		if errors.As(err, &fatal) {
+		if !errors.As(err, &fatal) && d.held() && d.ctx.Err() == nil {
+			fatal = &fatalError{offers.FatalError{Message: fmt.Sprintf("the stream from Mesos has ended: %v", err), ExitCode: exitSchedulerError}}
+		}
+		if fatal != nil {
 			d.cfg.Log.Error("the framework cannot go on", zap.String("reason", fatal.event.Message))
 			d.tell(fatal.event)
 			return

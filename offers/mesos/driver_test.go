@@ -65,6 +65,30 @@ func TestStopWithFailoverFlushes(t *testing.T) {
 	noGoroutinesLeft(t)
 }
 
+// F5, F8: whoever may no longer lead keeps its stream as long as it lasts, and never subscribes again: that would take the
+// framework back from a successor.
+func TestHeldStreamIsTheLast(t *testing.T) {
+	m, s, h := connected(t)
+	if !h.Hold() {
+		t.Fatal("no stream to hold")
+	}
+	s.send(offerEvent(t, "o1"))
+	want[offers.Received](h)
+	s.finish()
+	want[offers.Disconnected](h)
+	if e := want[offers.FatalError](h); e.ExitCode != exitSchedulerError {
+		t.Fatalf("fatal %+v", e)
+	}
+	h.Close()
+	noGoroutinesLeft(t)
+	if len(m.subs) != 0 {
+		t.Fatalf("%d more streams", len(m.subs))
+	}
+	if h := start(t, testConfig("127.0.0.1:1"), "f1"); h.Hold() {
+		t.Fatal("held without a stream")
+	}
+}
+
 func TestCallsKeepTheirOrder(t *testing.T) {
 	m, _, h := connected(t)
 	const n = 500
