@@ -23,7 +23,7 @@ const (
 	api        = "./marathonapi"
 )
 
-var mutations = slices.Concat(durable, decided, placed, edges)
+var mutations = slices.Concat(durable, decided, placed, edges, guarded)
 
 // durable are mistakes about what is stored, when, and under which fence.
 var durable = []mutation{
