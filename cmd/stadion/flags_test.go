@@ -10,6 +10,24 @@ import (
 	"testing"
 )
 
+// TestCommandMistakes: what the command line says wrong outside of the flags of a server is exit code 112 too (behaviour 9.6).
+func TestCommandMistakes(t *testing.T) {
+	for line, names := range map[string]string{
+		"sever":             `unknown command "sever"; did you mean server? stadion --help`,
+		"frobnicate server": `unknown command "frobnicate"; stadion --help`,
+		"--master a:1":      "unknown flag: --master",
+		"version --long":    "unknown flag: --long",
+		"version 2":         `unexpected argument "2"`,
+		"backup":            "FILE",
+	} {
+		root := rootCommand()
+		root.SetArgs(strings.Fields(line))
+		if err := root.ExecuteContext(t.Context()); codeOf(err) != exitFlag || !strings.Contains(err.Error(), names) {
+			t.Errorf("stadion %s: code %d, %v; want %s", line, codeOf(err), err, names)
+		}
+	}
+}
+
 // TestFlagMistakes: an unknown flag, a bad value, a flag given twice and a stray word are named, with exit code 112
 // (behaviour 9.6, Appendix A).
 func TestFlagMistakes(t *testing.T) {

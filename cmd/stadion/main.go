@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,8 @@ func main() {
 // form and their errors are Marathon's.
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{Use: "stadion", Short: "a drop-in replacement for Marathon", SilenceUsage: true, SilenceErrors: true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}}
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, SuggestionsMinimumDistance: 2, Args: cobra.ArbitraryArgs, RunE: noCommand}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitWith(exitFlag, "invalid command line: %w", err) })
 	root.AddCommand(
 		sub("server", "the server: schedules on Apache Mesos, keeps its state in etcd", serverRows(), runServer),
 		sub("dev", "everything on this machine: etcd, a miniature Mesos and the server", append(devRows(), serverRows()...), runDev),
@@ -48,8 +50,25 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
+// noCommand is stadion with a word that is no command, or with none.
+func noCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return root.Help()
+	}
+	hint := ""
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + near[0] + "?"
+	}
+	return exitWith(exitFlag, "unknown command %q%s stadion --help lists all commands", args[0], cmp.Or(hint, ";"))
+}
+
 func versionCommand() *cobra.Command {
-	c := &cobra.Command{Use: "version", Short: "what this binary is", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "version", Short: "what this binary is", Args: func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return exitWith(exitFlag, "invalid command line: unexpected argument %q", args[0])
+		}
+		return nil
+	}}
 	list := c.Flags().Bool("sbom", false, "list all that is built in (CycloneDX)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !*list {

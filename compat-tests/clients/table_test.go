@@ -12,7 +12,7 @@ import (
 )
 
 // columns of the table, in this order.
-var columns = []string{"system", "apps", "updates", "scaling", "tasks", "deployments", "groups", "events", "callbacks", "health", "discovery", "traffic", "delete", leaderColumn}
+var columns = []string{"system", "apps", "updates", "scaling", "tasks", "deployments", "groups", "pods", "events", "callbacks", "health", "discovery", "traffic", "delete", leaderColumn}
 
 const leaderColumn = "leader" // its features end a leader and run last
 
@@ -129,7 +129,7 @@ func TestTable(t *testing.T) {
 	var b strings.Builder
 	s.write(&b)
 	lines := strings.Split(b.String(), "\n")
-	want := []string{"one", "-", "green", "-", "-", "skip", "-", "-", "RED", "-", "-", "-", "-", "?", "-"}
+	want := []string{"one", "-", "green", "-", "-", "skip", "-", "-", "-", "RED", "-", "-", "-", "-", "?", "-"}
 	if got := strings.Fields(lines[4]); !slices.Equal(got, want) {
 		t.Errorf("the row is %q, want %q", got, want)
 	}

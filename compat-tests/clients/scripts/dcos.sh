@@ -91,6 +91,28 @@ group() { # group add, list, show, update, scale, remove
     call DELETE "v2/groups$base/team?force=true" | done_by
     [ "$(status GET "v2/groups$base/team")" = 404 ]
 }
+pod() { # pod add, list, show, update, kill, remove: ids of deployments come in a header
+    local spec answer id instance task
+    spec="{\"id\": \"$base/pod\", \"containers\": [{\"name\": \"c\", \"exec\": {\"command\": {\"shell\": \"sleep 1000\"}}, \"resources\": {\"cpus\": 0.1, \"mem\": 32}}], \"scaling\": {\"kind\": \"fixed\", \"instances\": 1}}"
+    deployment_of() { tr -d '\r' <<<"$1" | sed -n 's/^marathon-deployment-id: //Ip'; }
+    [ "$(curl -sS -o /dev/null -w '%{http_code}' -I "$url/v2/pods")" = 200 ]
+    answer=$(curl -sSf -i -X POST -H 'Content-Type: application/json' "$url/v2/pods" -d "$spec")
+    id=$(deployment_of "$answer") && [ -n "$id" ] && watch "$id"
+    [ "$(status POST v2/pods "$spec")" = 409 ]
+    call GET v2/pods/::status | holds --arg id "$base/pod" 'any(.[]; .id == $id and .status == "STABLE" and (.spec.containers[0].name == "c") and .spec.version and .statusSince)'
+    call GET "v2/pods$base/pod::status" | holds '.instances | length == 1 and .[0].status == "STABLE" and .[0].agentHostname and .[0].containers[0].status == "TASK_RUNNING"'
+    answer=$(curl -sSf -i -X PUT -H 'Content-Type: application/json' "$url/v2/pods$base/pod?force=true" -d "$(jq -c '.scaling.instances = 2' <<<"$spec")")
+    id=$(deployment_of "$answer") && [ -n "$id" ] && watch "$id"
+    call GET "v2/pods$base/pod" | holds '.scaling.instances == 2 and .scaling.kind == "fixed"'
+    call GET "v2/pods$base/pod::versions" | holds 'length == 2'
+    answer=$(call GET "v2/pods$base/pod::status" | jq -c '.instances[0]')
+    instance=$(jq -er .id <<<"$answer") task=$(jq -er '.containers[0].containerId' <<<"$answer")
+    call DELETE "v2/pods$base/pod::instances" "[\"$instance\"]" | holds --arg id "$instance" 'length == 1 and .[0].instanceId == $id'
+    until_ok eval "call GET v2/pods$base/pod::status | holds --arg id $task '.status == \"STABLE\" and (.instances | length) == 2 and all(.instances[].containers[]; .status == \"TASK_RUNNING\" and .containerId != \$id)'"
+    answer=$(curl -sSf -i -X DELETE "$url/v2/pods$base/pod?force=true")
+    id=$(deployment_of "$answer") && [ -n "$id" ] && watch "$id"
+    [ "$(status GET "v2/pods$base/pod::status")" = 404 ]
+}
 remove() { # app remove
     call DELETE "v2/apps$base/app?force=true" | done_by
     [ "$(status DELETE "v2/apps$base/app")" = 404 ]
