@@ -19,6 +19,7 @@ const (
 	DefaultPrefix  = "/marathon"
 	DefaultTTL     = 10 * time.Second
 	requestTimeout = 5 * time.Second        // one request to etcd
+	resumeTimeout  = time.Second            // to hear that a lease goes on after all
 	retryPause     = 500 * time.Millisecond // after an error
 	twinMargin     = 2 * time.Second        // a lease may outlive its TTL by this before etcd removes its keys
 )
@@ -79,7 +80,7 @@ type Term struct {
 	Identity string
 
 	e       *Election
-	session *concurrency.Session
+	session atomic.Pointer[concurrency.Session]
 	expired chan struct{}
 	lost    chan struct{}
 	stop    context.CancelFunc
@@ -126,7 +127,8 @@ func (e *Election) campaign(ctx context.Context, identity string, twinUntil time
 		return nil, err
 	}
 	candidacy := fmt.Sprintf("%x%s", session.Lease(), e.seatMark())
-	t := &Term{Identity: identity, e: e, session: session, expired: make(chan struct{}), lost: make(chan struct{}), Key: e.dir + candidacy}
+	t := &Term{Identity: identity, e: e, expired: make(chan struct{}), lost: make(chan struct{}), Key: e.dir + candidacy}
+	t.session.Store(session)
 	e.candidacy.Store(candidacy) // before the key is there: nobody may take us for another process than the one that wrote it
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -163,7 +165,12 @@ func (e *Election) session(ctx context.Context) (*concurrency.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lease of %v: %w", e.ttl, err)
 	}
-	s, err := concurrency.NewSession(e.c, concurrency.WithLease(lease.ID), concurrency.WithTTL(int(e.ttl/time.Second)))
+	return e.keep(lease.ID)
+}
+
+// keep keeps a lease alive.
+func (e *Election) keep(lease clientv3.LeaseID) (*concurrency.Session, error) {
+	s, err := concurrency.NewSession(e.c, concurrency.WithLease(lease), concurrency.WithTTL(int(e.ttl/time.Second)))
 	if err != nil {
 		return nil, fmt.Errorf("keep-alive of the lease: %w", err)
 	}
@@ -175,7 +182,7 @@ func (t *Term) enter(ctx context.Context) error {
 	req, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	resp, err := t.e.c.Txn(req).If(clientv3.Compare(clientv3.CreateRevision(t.Key), "=", 0)).
-		Then(clientv3.OpPut(t.Key, t.Identity, clientv3.WithLease(t.session.Lease()))).Commit()
+		Then(clientv3.OpPut(t.Key, t.Identity, clientv3.WithLease(t.session.Load().Lease()))).Commit()
 	if err != nil {
 		return fmt.Errorf("candidate key: %w", err)
 	}
@@ -228,14 +235,37 @@ func (t *Term) guard(ctx context.Context) {
 		defer close(gone)
 		t.awaitRemoval(ctx)
 	}()
-	select {
-	case <-gone:
-	case <-t.session.Done():
-		expire()
-		t.awaitAnswer(ctx, gone)
-	case <-t.e.water.broken:
-	case <-ctx.Done():
+	for {
+		select {
+		case <-gone:
+		case <-t.session.Load().Done():
+			if t.resume(ctx) {
+				continue
+			}
+			expire()
+			t.awaitAnswer(ctx, gone)
+		case <-t.e.water.broken:
+		case <-ctx.Done():
+		}
+		return
 	}
+}
+
+// resume asks etcd once whether a lease that has ended by our clock has ended there too: after a stall of this process
+// the answers that extended it may not have been read yet. What is written meanwhile carries the fence.
+func (t *Term) resume(ctx context.Context) bool {
+	req, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
+	lease := t.session.Load().Lease()
+	if left, err := t.e.c.KeepAliveOnce(req, lease); err != nil || left.TTL <= 0 {
+		return false
+	}
+	s, err := t.e.keep(lease)
+	if err != nil {
+		return false
+	}
+	t.session.Store(s)
+	return true
 }
 
 // awaitAnswer returns when etcd answers, whatever it says, or with ctx.
@@ -303,10 +333,10 @@ func (t *Term) Resign(ctx context.Context) error {
 
 // revoke gives the lease back as well as it can; otherwise it expires.
 func (t *Term) revoke(ctx context.Context) {
-	t.session.Orphan()
+	t.session.Load().Orphan()
 	req, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, _ = t.e.c.Revoke(req, t.session.Lease())
+	_, _ = t.e.c.Revoke(req, t.session.Load().Lease())
 }
 
 // seatMark ends the keys of all processes that have listened where we do. It is part of the name and not of the value,

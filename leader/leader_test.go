@@ -177,6 +177,36 @@ func TestRemovedKeyEndsTheTerm(t *testing.T) {
 	ended(t, term)
 }
 
+// A process that was stalled reads too late that its lease was extended. Its client gives the lease up; the term goes on
+// all the same if etcd still holds it, and no longer than that.
+func TestLeaseOutlivesAStall(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t).Client(t)
+	term := campaign(t, New(c, Options{TTL: longLease}), "a:1")
+	first := term.session.Load()
+	first.Orphan()
+	for end := time.Now().Add(time.Minute); term.session.Load() == first; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the lease was not taken up again")
+		}
+	}
+	select {
+	case <-term.Expired():
+		t.Fatal("the lease counts as expired")
+	case <-term.Lost():
+		t.Fatal("the term is lost")
+	default:
+	}
+	if err := term.Confirm(etcdtest.Context(t)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Revoke(etcdtest.Context(t), term.session.Load().Lease()); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, term)
+	expired(t, term)
+}
+
 func TestCancelledCandidateLeavesNothing(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	first := campaign(t, New(c, Options{}), "a:1")

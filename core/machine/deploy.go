@@ -14,10 +14,20 @@ const (
 	lookEveryMs  = 100  // milliseconds; longer for very large ones
 	looksPerMs   = 100  // instances looked at per millisecond: a look takes time by the instance, so its share of a core stays the same
 	maxRounds    = 20   // what was done to a spec may touch it again; more rounds go on in the next batch
-	createChunk  = 5000 // scheduled instances made for one spec in one batch
+	createChunk  = 5000 // scheduled instances made in one batch; the last spec of it may make as many again
 	stopChunk    = 2000 // instances told to stop for one decision in one batch, which may make it larger than one transaction
 	topUpEveryMs = 5000 // a running action is looked at at least this often (behaviour.md 12.2)
 )
+
+// enough reports that a Settle has scheduled as many instances as one may: they take no room in a transaction, and a
+// million of them must not keep the loop busy for longer than a lease.
+func (m *Machine) enough() bool {
+	if m.created < createChunk {
+		return false
+	}
+	m.full = true
+	return true
+}
 
 // settleSpecs looks at every touched spec: by its deployment's running action or, without one, by the scale check.
 func (m *Machine) settleSpecs() {
@@ -27,7 +37,7 @@ func (m *Machine) settleSpecs() {
 			return
 		}
 		for _, id := range m.touched.Keys() {
-			if !m.room() {
+			if !m.room() || m.enough() {
 				return
 			}
 			m.touched.Delete(id)

@@ -13,6 +13,7 @@ func (m *Machine) schedule(spec core.RunSpec, n int) {
 		delete(m.looked, spec.SpecID())
 		m.full = true
 	}
+	m.created += n
 	if spec.Resident() {
 		n -= m.wake(spec, n)
 	}

@@ -351,3 +351,27 @@ func TestFullBatchesForgetNothing(t *testing.T) {
 		}
 	}
 }
+
+// One Settle schedules only so many instances, of one spec or of many: a million of them must not keep the loop busy for
+// longer than a lease (P24).
+func TestSettleSchedulesInChunks(t *testing.T) {
+	for name, specs := range map[string]int{"one spec": 1, "many specs": 16} {
+		r := newRig(t, func(c *Config) { c.MaxRows = 1 << 30 })
+		const all = 32000
+		var put []core.RunSpec
+		for n := range specs {
+			put = append(put, testApp(t, fmt.Sprintf(`{"id":"/web%d","instances":%d,"portDefinitions":[]}`, n, all/specs)))
+		}
+		b := &Batch{}
+		r.m.Step(r.now, Request{ID: 1, Command: UpdateTree{Base: r.m.st.RootStamp(), Change: core.Change{Put: put}}}, b)
+		before, largest := 0, 0
+		for again := true; again; again = r.m.Pending() {
+			r.m.Settle(r.now, b)
+			n := r.m.st.InstanceTotal()
+			largest, before = max(largest, n-before), n
+		}
+		if before != all || largest >= 2*createChunk {
+			t.Errorf("%s: %d instances in all, %d in one go; want %d and less than %d", name, before, largest, all, 2*createChunk)
+		}
+	}
+}

@@ -44,6 +44,7 @@ type Machine struct {
 	updated    []core.StatusUpdated        // see next
 	changed    []core.InstanceChanged      // see next
 	overdue    int                         // launches that took too long when last looked at
+	created    int                         // instances that this Settle has scheduled
 	full       bool
 }
 
@@ -90,7 +91,7 @@ func (m *Machine) Step(now core.Timestamp, ev Event, b *Batch) {
 // Settle fires due timers, looks at everything that was touched and derives what is missing now. It ends by taking
 // the journal into the batch.
 func (m *Machine) Settle(now core.Timestamp, b *Batch) {
-	m.now, m.b, m.full = now, b, false
+	m.now, m.b, m.full, m.created = now, b, false, 0
 	m.fireTimers()
 	m.settleSpecs()
 	m.settleKills()
