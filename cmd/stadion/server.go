@@ -103,6 +103,7 @@ func serve(ctx context.Context, o *options, w *web, log *zap.Logger) error {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { election.Observe(watching) })
+	watch.Go(func() { giveBack(watching) })
 	defer watch.Wait()
 	defer stopWatching()
 	w.serve(o.flags, election.Open(front.guarded()), log)
