@@ -191,7 +191,8 @@ func consideredHealthy(st *state.View, i *core.Instance) bool {
 	return st.Health(i.ID).Aggregate() == core.Healthy
 }
 
-// podHealthy: every container with a check reports that it is healthy (behaviour.md 11.6).
+// podHealthy: every container with a check reports that it is healthy (behaviour.md 11.6). One that has finished while
+// others run is asked nothing more: its last status carries no health (behaviour.md 7.1).
 func podHealthy(pod *core.Pod, i *core.Instance) bool {
 	for n := range pod.Containers {
 		c := &pod.Containers[n]
@@ -199,6 +200,9 @@ func podHealthy(pod *core.Pod, i *core.Instance) bool {
 			continue
 		}
 		k := slices.IndexFunc(i.Tasks, func(t core.Task) bool { return t.Container == c.Name })
+		if k >= 0 && i.Tasks[k].Condition == core.Finished {
+			continue
+		}
 		if k < 0 || i.Tasks[k].Status == nil || i.Tasks[k].Status.Healthy != core.Healthy {
 			return false
 		}

@@ -272,10 +272,7 @@ func (m *Machine) followHealth(old, c *core.Instance, k int, u offers.StatusUpda
 		return
 	}
 	app, ok := m.app(c)
-	if !ok {
-		if c.Healthy != old.Healthy {
-			m.notify("instance_health_changed_event", c.Spec, core.InstanceHealthChanged{InstanceID: c.ID, RunSpecID: c.Spec, Healthy: c.Healthy.Ptr(), RunSpecVersion: c.Version})
-		}
+	if !ok { // of a pod statusNotices tells
 		return
 	}
 	for n, hc := range app.HealthChecks {

@@ -145,3 +145,39 @@ func TestPodWipe(t *testing.T) {
 		t.Errorf("gone %v, %d answers", r.gone(id), len(b.Replies))
 	}
 }
+
+// TestFinishedContainerHealth: a container that has finished is asked nothing more, so an upgrade does not wait for its
+// health, whether it reported any or not: the health of an instance is that of the containers that run (behaviour 7.1).
+func TestFinishedContainerHealth(t *testing.T) {
+	for _, reported := range []bool{false, true} {
+		r := newRig(t)
+		id := r.pod(checkedPod)
+		if reported {
+			r.podStatus(id, "one", "TASK_RUNNING", health(core.Healthy))
+		}
+		r.podStatus(id, "one", "TASK_FINISHED")
+		if r.m.st.DeploymentCount() != 1 {
+			t.Fatal("done although a container that runs has not reported its health")
+		}
+		if b := r.podStatus(id, "two", "TASK_RUNNING", health(core.Healthy)); !tells(b, "deployment_success") {
+			t.Errorf("reported %v: %v", reported, told(b))
+		}
+	}
+}
+
+// TestPodHealthToldOnce: one change of a pod's health is one event (Appendix C).
+func TestPodHealthToldOnce(t *testing.T) {
+	r := newRig(t)
+	id := r.pod(checkedPod)
+	for _, h := range []core.Health{core.Healthy, core.Unhealthy} {
+		n := 0
+		for _, name := range told(r.podStatus(id, "one", "TASK_RUNNING", health(h))) {
+			if name == "instance_health_changed_event" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d events", n)
+		}
+	}
+}

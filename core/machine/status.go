@@ -43,14 +43,16 @@ func (m *Machine) statusUpdate(u offers.StatusUpdate) {
 	}
 	k := slices.IndexFunc(i.Tasks, func(t core.Task) bool { return t.ID == u.TaskID })
 	if k < 0 { // an older incarnation, behaviour.md 7.8
-		switch cond {
-		case core.Running, core.Staging, core.Starting, core.Provisioned:
+		if lives(cond) {
 			m.call(offers.Kill{TaskID: u.TaskID, AgentID: u.AgentID})
 		}
 		return
 	}
 	m.taskUpdate(i, k, u, cond)
 }
+
+// lives: a task that reports this and belongs to nobody is to be killed.
+func lives(c core.Condition) bool { return c >= core.Provisioned && c <= core.Running }
 
 // conditionOf is table 7.3.
 func conditionOf(u offers.StatusUpdate) core.Condition {
@@ -100,6 +102,10 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		if u.State == "TASK_GONE_BY_OPERATOR" && i.Reservation != nil && !i.Launched() && u.AgentID == i.Agent.ID {
 			m.abandonReservation(i) // it waits for an agent that will not come back
 		}
+		if old.Condition.Lost() && lives(cond) { // it was out of the master's sight, not dead
+			m.log(true, i.Spec, "task %s, which was %s, is %s: killing it", u.TaskID, old.Condition, u.State)
+			m.call(offers.Kill{TaskID: u.TaskID, AgentID: u.AgentID})
+		}
 		return
 	}
 	if cond.Terminal() && neverLeft(old, u) {
@@ -116,7 +122,7 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	t := &c.Tasks[k]
 	t.Condition = cond
 	t.Status = m.keep(status, old.Status, u, cond)
-	if len(u.IPs) > 0 {
+	if len(u.IPs) > 0 && !ends(cond) {
 		t.IPs = u.IPs
 	}
 	if cond == core.Running && t.StartedAt == 0 {
@@ -136,12 +142,16 @@ func neverLeft(t core.Task, u offers.StatusUpdate) bool {
 	return t.Status == nil && (u.Reason == "RECONCILIATION" || u.Reason == "MASTER_DISCONNECTED")
 }
 
+// ends: the addresses of such a status are no longer those of the task: where an executor does not repeat them, as the
+// docker executor does not, the agent fills in its own.
+func ends(c core.Condition) bool { return c == core.Killing || c.Terminal() }
+
 // changes tells whether an update says anything new (rules 2 to 5 of behaviour.md 7.4).
 func changes(t core.Task, u offers.StatusUpdate, cond core.Condition) bool {
 	if t.Condition != cond || t.Status == nil || t.Status.State != u.State {
 		return true
 	}
-	if u.Healthy != core.HealthUnknown && u.Healthy != t.Status.Healthy || len(u.IPs) > 0 && !slices.Equal(u.IPs, t.IPs) {
+	if u.Healthy != core.HealthUnknown && u.Healthy != t.Status.Healthy || len(u.IPs) > 0 && !ends(cond) && !slices.Equal(u.IPs, t.IPs) {
 		return true
 	}
 	return u.Check != nil && (t.Status.Check == nil || !sameCheck(*u.Check, *t.Status.Check))

@@ -495,3 +495,48 @@ func TestUnknownTasks(t *testing.T) {
 		}
 	})
 }
+
+// TestAddressesOfTheEnd: the docker executor does not repeat the addresses of its container when it ends, and the agent
+// fills in its own, so these are not taken; proxies find the task by those that it had (behaviour 7.4, 3).
+func TestAddressesOfTheEnd(t *testing.T) {
+	ip := func(a string) func(*offers.StatusUpdate) {
+		return func(u *offers.StatusUpdate) { u.IPs = []core.IPAddress{{Address: a, Protocol: "IPv4"}} }
+	}
+	r := newRig(t)
+	r.put(`{"id":"/web"}`)
+	r.offer("a")
+	id := r.ids("/web")[0]
+	r.status(id, "TASK_STARTING", ip("10.0.0.1")) // the agent's, too
+	r.status(id, "TASK_RUNNING", ip("172.17.0.2"))
+	for _, state := range []string{"TASK_KILLING", "TASK_KILLED"} {
+		b := r.status(id, state, ip("10.0.0.1"))
+		if got := r.get(id).Tasks[0].IPs; len(got) != 1 || got[0].Address != "172.17.0.2" {
+			t.Errorf("%s: %v", state, got)
+		}
+		for _, n := range b.Notices {
+			if u, ok := n.Body.(*core.StatusUpdated); ok && u.IPAddresses[0].Address != "172.17.0.2" {
+				t.Errorf("%s told with %v", state, u.IPAddresses)
+			}
+		}
+	}
+}
+
+// TestLostTaskShowsUp: what the master did not know is not dead: its agent may come back with the task. The instance has
+// been put down as ended, so the task is killed; ignored it would hold resources and volumes that its successor waits
+// for (behaviour 7.8, I3).
+func TestLostTaskShowsUp(t *testing.T) {
+	for _, state := range []string{"TASK_UNKNOWN", "TASK_GONE", "TASK_DROPPED"} {
+		for _, alive := range []string{"TASK_STARTING", "TASK_RUNNING"} {
+			r := newRig(t)
+			id := r.running(`{"id":"/web"}`)[0]
+			task := r.get(id).Tasks[0].ID
+			r.status(id, state, reason("RECONCILIATION"))
+			if b := r.status(id, alive, reason("AGENT_REREGISTERED")); !slices.Equal(kills(b), []core.TaskID{task}) || acks(b) != 1 || !r.get(id).Scheduled() {
+				t.Errorf("%s, then %s: kills %v", state, alive, kills(b))
+			}
+			if b := r.status(id, "TASK_KILLED"); len(kills(b)) > 0 || len(b.Writes) > 0 {
+				t.Errorf("%s: its end is not ignored", state)
+			}
+		}
+	}
+}
