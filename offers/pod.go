@@ -9,12 +9,16 @@ import (
 	"stadion/core"
 )
 
+// minExecutorCPUs is what a master asks for of an executor, in thousandths; it refuses a group with less for ever, and the
+// API takes less (its schema's minimum counts as 0), so the executor gets it.
+const minExecutorCPUs = 10
+
 // compilePod adds up executor and containers: the sum is matched and dealt out again at launch (behaviour.md 11.4).
 func (c *Compiled) compilePod(p *core.Pod) {
 	c.pod = p
 	c.roles = p.Scheduling.Placement.AcceptedResourceRoles
 	e := &p.ExecutorResources
-	c.executor = scalars{cpus: milli(float64(e.CPUs)), mem: milli(float64(e.Mem)), disk: milli(float64(e.Disk))}
+	c.executor = scalars{cpus: max(milli(float64(e.CPUs)), minExecutorCPUs), mem: milli(float64(e.Mem)), disk: milli(float64(e.Disk))}
 	c.total = c.executor
 	for i := range p.Containers {
 		k := &p.Containers[i]

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -12,6 +13,10 @@ import (
 
 // noPrincipal is Marathon's text for a reservation that cannot be made (behaviour.md 5.6).
 const noPrincipal = "No principal set. Set --mesos_authentication_principal to enable using local volumes in Marathon."
+
+// maxID is the longest id that Mesos takes, in bytes. A task with a longer one is refused with a status that says so; a
+// CREATE is dropped without a word.
+const maxID = 255
 
 // launchReserved launches an instance on what is reserved for it: all its volumes must be in the offer
 // (behaviour.md 5.6.1).
@@ -62,6 +67,12 @@ func (t *attempt) reserve() Match {
 		return Match{Reasons: reasonSet(1 << InsufficientPorts).list()}
 	}
 	m := Match{Reservation: t.newReservation()}
+	for _, v := range m.Reservation.Volumes {
+		if len(v.ID) > maxID {
+			return Match{Reasons: reasonSet(1 << NoCorrespondingReservationFound).list(),
+				Problem: fmt.Sprintf("the id of volume %s would have %d characters, Mesos takes %d at most: shorten the id of the app or the path of the volume", v.ContainerPath, len(v.ID), maxID)}
+		}
+	}
 	plain := slices.Concat(scratch.all(), portResources(t.left, ports))
 	m.Consumed = slices.Concat(plain, disks)
 	var held, created []Resource

@@ -134,6 +134,22 @@ func TestReserveNeeds(t *testing.T) {
 	}
 }
 
+// TestVolumeIDTooLong: Mesos drops a CREATE with too long an id without a word; reserving again and again would tell
+// nobody why (behaviour 5.6).
+func TestVolumeIDTooLong(t *testing.T) {
+	fits := 255 - len("#data#") - 36
+	for _, n := range []int{fits, fits + 1} {
+		a := app(t, strings.Replace(residentApp, `"cmd"`, `"id":"/`+strings.Repeat("a", n)+`","cmd"`, 1))
+		for i := range a.Container.Volumes {
+			a.Container.Volumes[i].ContainerPath = "data"
+		}
+		m := try(offer(), need(a))
+		if good := n == fits; good != (len(m.Operations) > 0) || good != (m.Problem == "") {
+			t.Errorf("%d: %q, %d operations", n, m.Problem, len(m.Operations))
+		}
+	}
+}
+
 // behaviour 5.3.2: which disks serve which volumes.
 func TestVolumeDisks(t *testing.T) {
 	disk := func(size float64, typ, root, profile string) Resource {
@@ -300,5 +316,31 @@ func TestResidentPod(t *testing.T) {
 	}
 	if s := g.Executor.Container.LinuxInfo.ShareCgroups; s == nil || *s {
 		t.Error("share_cgroups is not told to be false")
+	}
+}
+
+// TestExecutorFloor: a master refuses a group whose executor has less than 0.01 cpus, for ever; the API takes that, so the
+// executor gets as much, and the offer must have it (behaviour 11.2, 11.4).
+func TestExecutorFloor(t *testing.T) {
+	for _, c := range []struct{ asked, given float64 }{{0, 0.01}, {0.005, 0.01}, {0.01, 0.01}, {0.1, 0.1}} {
+		p := &core.Pod{ID: "/p", Role: "web", ExecutorResources: core.ExecutorResources{CPUs: core.Num(c.asked), Mem: 32, Disk: 10},
+			Containers: []core.PodContainer{{Name: "c", Resources: core.PodResources{CPUs: 1, Mem: 32}}},
+			Networks:   []core.Network{{Mode: core.NetworkHost}}}
+		m := try(offer(), need(p))
+		if len(m.Operations) != 1 {
+			t.Fatalf("%v: %v %s", c.asked, m.Reasons, m.Problem)
+		}
+		got := 0.0
+		for _, r := range m.Operations[0].LaunchGroup.Executor.Resources {
+			if r.Name == "cpus" {
+				got += r.Value
+			}
+		}
+		if got != c.given {
+			t.Errorf("%v cpus: the executor has %v", c.asked, got)
+		}
+		if m := try(offer(scalar("cpus", c.given+0.999, "*"), scalar("mem", 4096, "*"), scalar("disk", 100, "*")), need(p)); len(m.Operations) > 0 {
+			t.Errorf("%v cpus: launched with too little", c.asked)
+		}
 	}
 }
