@@ -117,11 +117,11 @@ func (l *loading) read(ctx context.Context) error {
 
 func (l *loading) fetch(ctx context.Context, pages chan<- []row) error {
 	s := l.s
-	from, end, rev := s.root, prefixEnd(s.root), int64(0)
+	w, rev := newWindow(s.root, prefixEnd(s.root)), int64(0)
 	for {
-		p, err := s.db.scan(ctx, from, end, rev, s.opts.PageSize)
+		p, err := s.db.scan(ctx, w.from, w.to, rev, s.opts.PageSize)
 		if err != nil {
-			return fmt.Errorf("rows from %q: %w", from, err)
+			return fmt.Errorf("rows from %q: %w", w.from, err)
 		}
 		rows := make([]row, len(p.pairs))
 		for i, kv := range p.pairs {
@@ -132,10 +132,9 @@ func (l *loading) fetch(ctx context.Context, pages chan<- []row) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !p.more || len(p.pairs) == 0 {
+		if rev = p.rev; !w.next(p, s.opts.PageSize) {
 			return nil
 		}
-		rev, from = p.rev, p.pairs[len(p.pairs)-1].key+"\x00"
 	}
 }
 
@@ -146,20 +145,20 @@ func (s *Store) scanAll(ctx context.Context, from, end string, f func(pair) erro
 
 // scanAt is scanAll at a given revision; 0 is the present one.
 func (s *Store) scanAt(ctx context.Context, from, end string, rev int64, f func(pair) error) error {
+	w := newWindow(from, end)
 	for {
-		p, err := s.db.scan(ctx, from, end, rev, s.opts.PageSize)
+		p, err := s.db.scan(ctx, w.from, w.to, rev, s.opts.PageSize)
 		if err != nil {
-			return fmt.Errorf("rows from %q: %w", from, err)
+			return fmt.Errorf("rows from %q: %w", w.from, err)
 		}
 		for _, kv := range p.pairs {
 			if err := f(kv); err != nil {
 				return err
 			}
 		}
-		if !p.more || len(p.pairs) == 0 {
+		if rev = p.rev; !w.next(p, s.opts.PageSize) {
 			return nil
 		}
-		rev, from = p.rev, p.pairs[len(p.pairs)-1].key+"\x00"
 	}
 }
 
