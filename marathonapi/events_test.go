@@ -186,6 +186,47 @@ func TestReplayBound(t *testing.T) {
 	}
 }
 
+// TestIDsGrowOverTerms: an id is never lower than the one before it, and what an earlier term said is not replayed with
+// ids of the present one (R10).
+func TestIDsGrowOverTerms(t *testing.T) {
+	h := newHub(64, 10)
+	all := func(string) bool { return true }
+	publish := func(term int64, seq uint64) {
+		if err := h.publish(term, seq, notices(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := func(st *stream) (ids []string) {
+		out, _, why := h.take(st, all, nil, 0, 10)
+		if why != "" {
+			t.Fatal(why)
+		}
+		for line := range strings.Lines(string(out)) {
+			if id, ok := strings.CutPrefix(strings.TrimSpace(line), "id: "); ok {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+	attach := func(term int64, last string) *stream {
+		st, missed, err := h.attach(term, last, nil, true, notices(1)[0])
+		if err != nil || missed {
+			t.Fatal(missed, err)
+		}
+		return st
+	}
+	st := attach(1, "")
+	publish(1, 50)
+	publish(1, 49)
+	if got := seen(st); !slices.Equal(got, []string{"1-0.1", "1-50.1", "1-50.2"}) {
+		t.Errorf("ids of one term %v", got)
+	}
+	publish(2, 2)
+	if got := seen(attach(2, "2-1")); !slices.Equal(got, []string{"2-2.1", "2-2.2"}) {
+		t.Errorf("replayed in the next term: %v", got)
+	}
+}
+
 // TestSlowReader (D-33, F27): more than the backlog published during one write cuts the stream; events that are not
 // wanted do not count; a batch of any size published between writes does not either.
 func TestSlowReader(t *testing.T) {

@@ -8,7 +8,7 @@ const (
 // guarded are mistakes about who may do what, and who gets to know of it.
 var guarded = []mutation{
 	{"let everybody in who gives a name", "S1", "marathonapi/access/guard.go",
-		"if !ok || !g.Users.Check(name, password) {", "if !ok {", []string{access}},
+		"if !ok || !g.Users.Check(name, password) {", "if !ok || password == name+name {", []string{access}},
 	{"let unknown users in with somebody's password", "S1", "marathonapi/access/users.go",
 		"if err != nil || !there {", "if err != nil {", []string{access}},
 	{"give everybody the rights of a user", "S5", "marathonapi/access/rules.go",
@@ -28,5 +28,5 @@ var guarded = []mutation{
 	{"take what comes back to the elected for a loop", "P26 D-55", "marathonapi/proxy.go",
 		"if p.passedOn(r) && !p.elected() {", "if p.passedOn(r) {", []string{api}},
 	{"let requests go round in a loop", "D-55", "marathonapi/proxy.go",
-		"if p.passedOn(r) && !p.elected() {", "if p.passedOn(r) && p.cfg.Self == \"\" {", []string{api}},
+		"if strings.TrimSpace(v) == p.via {", "if v == p.via+p.via {", []string{api}},
 }

@@ -83,6 +83,18 @@ func TestAudit(t *testing.T) { // S1, S8, http-api 1.1
 	}
 }
 
+// What the API writes down of a change goes through the guard's mask.
+func TestAuditMasksChanges(t *testing.T) { // S7
+	g, seen := guarded(t, func(_ http.ResponseWriter, r *http.Request) {
+		RecordOf(r.Context()).Add(Entry{Diff: map[string]Change{"env": {To: json.RawMessage(`{"PASSWORD":"geheim","A":"seen"}`)}}})
+	})
+	ask(g, "PUT", "/v2/apps/a", "u", "geheim")
+	raw, err := json.Marshal(seen.TakeAll()[0].ContextMap())
+	if text := string(raw); err != nil || strings.Contains(text, "geheim") || !strings.Contains(text, "seen") {
+		t.Errorf("the entry tells a secret, or not what is none: %s %v", text, err)
+	}
+}
+
 // A wrong password, an unknown user and nobody get one answer (S1); /ping is open if that is wanted.
 func TestRefusalsAreAlike(t *testing.T) { // S1
 	g, _ := guarded(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
