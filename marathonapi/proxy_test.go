@@ -228,7 +228,11 @@ func TestProxyBackFromTheLastLeader(t *testing.T) { // P26, D-55
 		got <- fmt.Sprint(res.StatusCode, " ", text)
 	}()
 	for l.polls.Load() < polls+3 { // it waits
-		time.Sleep(time.Millisecond)
+		select {
+		case text := <-got:
+			t.Fatalf("answered %q before it leads", text)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	l.leading.Store(true)
 	if text := <-got; text != "200 local /v2/apps" {
