@@ -23,7 +23,8 @@ const (
 
 // node is one server with links of its own to all that it talks to.
 type node struct {
-	url   string
+	url   string // for clients
+	name  string // URL by which the servers know it
 	args  []string
 	etcd  []*harness.Link
 	mesos *harness.Link
@@ -61,7 +62,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		ports := harness.NewPorts(t)
 		port := strconv.Itoa(ports.Next(t))
 		name := fmt.Sprintf("127.0.0.%d", 101+i) // as the others know it
-		n := &node{url: "http://127.0.0.1:" + port, mesos: harness.NewLink(t, ports, master), door: harness.NewLinkAt(t, name+":"+port, "127.0.0.1:"+port)}
+		n := &node{url: "http://127.0.0.1:" + port, name: "http://" + name + ":" + port, mesos: harness.NewLink(t, ports, master), door: harness.NewLinkAt(t, name+":"+port, "127.0.0.1:"+port)}
 		var endpoints []string
 		for _, e := range w.etcds.Endpoints {
 			l := harness.NewLink(t, ports, strings.TrimPrefix(e, "http://"))
