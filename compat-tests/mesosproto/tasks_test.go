@@ -80,11 +80,11 @@ func TestInvalidTasks(t *testing.T) {
 			"Task's `CommandInfo` is invalid: Environment variable 'A' specifies an invalid secret: Secret of type REFERENCE must have the 'reference' field set"},
 		{"limits below the request", "e13", obj{"limits": obj{"cpus": obj{"value": 0.05}}}, "The cpu limit must be greater than or equal to the cpu request"},
 	}
-	var tasks []obj
+	var operations []obj // one for each: a resource in a wrong form spoils its whole operation (Master::accept)
 	for _, c := range cases {
-		tasks = append(tasks, task(c.id, o, "true", c.changes))
+		operations = append(operations, launch(task(c.id, o, "true", c.changes)))
 	}
-	f.accept(t, []offer{o}, launch(append(tasks, task("good", o, "true"))...))
+	f.accept(t, []offer{o}, append(operations, launch(task("good", o, "true")))...)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { f.course(t, c.id, fromMaster("TASK_ERROR", "REASON_TASK_INVALID", c.message)) })
 	}
