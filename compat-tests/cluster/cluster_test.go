@@ -45,22 +45,8 @@ func TestCluster(t *testing.T) {
 	}
 	t.Logf("seed %d", *seed)
 	w := newWorld(t, *seed)
-	stop := make(chan struct{})
-	var beside sync.WaitGroup
-	var stopping sync.Once
-	end := func() {
-		stopping.Do(func() {
-			close(stop)
-			for _, n := range w.nodes {
-				n.signal(9)
-			}
-			beside.Wait()
-		})
-	}
+	beside, stop, end := w.keepUp()
 	defer end()
-	for _, n := range w.nodes {
-		beside.Go(func() { w.supervise(n, stop) })
-	}
 	w.put("/v2/apps/stable", app("exec sleep 100000", stableTasks, 0))
 	w.put("/v2/apps/rolling", app("exec sleep 100000", 4, 0))
 	w.settle("stable", stableTasks)

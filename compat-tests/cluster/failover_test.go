@@ -52,19 +52,10 @@ func TestFailoverUnderLoad(t *testing.T) {
 		n.process = harness.Start(t, n.args...)
 		w.nodes = append(w.nodes, n)
 	}
-	stop, over := make(chan struct{}), make(chan struct{})
-	var beside, clients sync.WaitGroup
-	end := sync.OnceFunc(func() {
-		close(stop)
-		for _, n := range w.nodes {
-			n.signal(9)
-		}
-		beside.Wait()
-	})
+	_, _, end := w.keepUp()
 	defer end()
-	for _, n := range w.nodes {
-		beside.Go(func() { w.supervise(n, stop) })
-	}
+	over := make(chan struct{})
+	var clients sync.WaitGroup
 	lives := harness.FollowMaster(t, master, "steady.")
 	w.put("/v2/apps/probe", app("exec sleep 100000", 0, 0))
 	w.put("/v2/apps/steady", app("exec sleep 100000", steadyTasks, 0))

@@ -24,19 +24,8 @@ var outage = flag.Duration("cluster.outage", 6*time.Second, "how long etcd has n
 func TestQuorumLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	stop := make(chan struct{})
-	var beside sync.WaitGroup
-	end := sync.OnceFunc(func() {
-		close(stop)
-		for _, n := range w.nodes {
-			n.signal(9)
-		}
-		beside.Wait()
-	})
+	_, _, end := w.keepUp()
 	defer end()
-	for _, n := range w.nodes {
-		beside.Go(func() { w.supervise(n, stop) })
-	}
 	w.put("/v2/apps/stable", app("exec sleep 100000", stableTasks, 0))
 	w.settle("stable", stableTasks)
 	before := harness.TaskPids(t, w.dir)

@@ -76,6 +76,22 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
+// keepUp starts every server again whenever it ends, until end is called. What runs beside the servers is
+// waited for by end and stops when stop is closed.
+func (w *world) keepUp() (beside *sync.WaitGroup, stop chan struct{}, end func()) {
+	beside, stop = &sync.WaitGroup{}, make(chan struct{})
+	for _, n := range w.nodes {
+		beside.Go(func() { w.supervise(n, stop) })
+	}
+	return beside, stop, sync.OnceFunc(func() {
+		close(stop)
+		for _, n := range w.nodes {
+			n.signal(9)
+		}
+		beside.Wait()
+	})
+}
+
 // supervise starts a server again whenever it ends, as systemd does, until stop is closed.
 func (w *world) supervise(n *node, stop <-chan struct{}) {
 	for {
