@@ -116,26 +116,18 @@ func (l *loading) read(ctx context.Context) error {
 }
 
 func (l *loading) fetch(ctx context.Context, pages chan<- []row) error {
-	s := l.s
-	w, rev := newWindow(s.root, prefixEnd(s.root)), int64(0)
-	for {
-		p, err := s.db.scan(ctx, w.from, w.to, rev, s.opts.PageSize)
-		if err != nil {
-			return fmt.Errorf("rows from %q: %w", w.from, err)
-		}
-		rows := make([]row, len(p.pairs))
-		for i, kv := range p.pairs {
-			rows[i] = row{key: strings.TrimPrefix(kv.key, s.root), raw: kv.value}
+	return l.s.scanPages(ctx, l.s.root, prefixEnd(l.s.root), 0, func(pairs []pair) error {
+		rows := make([]row, len(pairs))
+		for i, kv := range pairs {
+			rows[i] = row{key: strings.TrimPrefix(kv.key, l.s.root), raw: kv.value}
 		}
 		select {
 		case pages <- rows:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if rev = p.rev; !w.next(p, s.opts.PageSize) {
-			return nil
-		}
-	}
+	})
 }
 
 // scanAll calls f for all keys of a range in order, at one revision.
@@ -145,16 +137,26 @@ func (s *Store) scanAll(ctx context.Context, from, end string, f func(pair) erro
 
 // scanAt is scanAll at a given revision; 0 is the present one.
 func (s *Store) scanAt(ctx context.Context, from, end string, rev int64, f func(pair) error) error {
+	return s.scanPages(ctx, from, end, rev, func(pairs []pair) error {
+		for _, kv := range pairs {
+			if err := f(kv); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// scanPages is scanAt page by page.
+func (s *Store) scanPages(ctx context.Context, from, end string, rev int64, f func([]pair) error) error {
 	w := newWindow(from, end)
 	for {
 		p, err := s.db.scan(ctx, w.from, w.to, rev, s.opts.PageSize)
 		if err != nil {
 			return fmt.Errorf("rows from %q: %w", w.from, err)
 		}
-		for _, kv := range p.pairs {
-			if err := f(kv); err != nil {
-				return err
-			}
+		if err := f(p.pairs); err != nil {
+			return err
 		}
 		if rev = p.rev; !w.next(p, s.opts.PageSize) {
 			return nil
