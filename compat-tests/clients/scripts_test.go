@@ -36,7 +36,7 @@ func scripts() client {
 func dcos() client {
 	cl := client{name: "dcos marathon", group: "dcos", ready: shellReady}
 	for _, step := range []struct{ column, name string }{{"system", "system"}, {"apps", "add"}, {"updates", "update"}, {"scaling", "scale"}, {"tasks", "task"},
-		{"deployments", "deployment"}, {"groups", "group"}, {"pods", "pod"}, {"delete", "remove"}} {
+		{"deployments", "deployment"}, {"groups", "group"}, {podsColumn, "pod"}, {"delete", "remove"}} {
 		cl.features = append(cl.features, feature{step.column, func(c *caller) {
 			if out, code := c.shell("dcos.sh", c.url, c.base, step.name); code != 0 {
 				c.Errorf("dcos.sh %s ends with %d: %s", step.name, code, out)

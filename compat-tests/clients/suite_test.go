@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ type feature struct {
 	run    func(*caller)
 }
 
-// suite are all clients. What ends a leader comes after all others have run.
+// suite are all clients. What disturbs others comes after all of them have run.
 func suite() []client {
 	return []client{goMarathon(), marathonPython(), marathonLB(), traefik(), prometheusSD(), terraform(), dcos(), scripts()}
 }
@@ -126,11 +127,11 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// runSuite runs the clients side by side, and then, one after the other, what ends a leader.
+// runSuite runs the clients side by side, and then, one after the other, what disturbs others.
 func runSuite(t *testing.T, tg *target) {
 	tg.base = freshBase()
 	t.Cleanup(func() { cleanUp(t, tg) })
-	var last []func(*testing.T)
+	late := map[string][]func(*testing.T){} // by column
 	t.Run("clients", func(t *testing.T) {
 		for _, cl := range suite() {
 			r := table.row(tg.name, cl)
@@ -146,7 +147,7 @@ func runSuite(t *testing.T, tg *target) {
 					switch {
 					case why != "":
 						r.set(f.column, skipped, why)
-					case f.column != leaderColumn:
+					case !slices.Contains(lateColumns, f.column):
 						runFeature(t, &mine, r, f)
 					}
 				}
@@ -155,8 +156,8 @@ func runSuite(t *testing.T, tg *target) {
 				}
 			})
 			for _, f := range cl.features {
-				if f.column == leaderColumn && why == "" {
-					last = append(last, func(t *testing.T) {
+				if slices.Contains(lateColumns, f.column) && why == "" {
+					late[f.column] = append(late[f.column], func(t *testing.T) {
 						mine.url, mine.ended = tg.url, tg.ended
 						runFeature(t, &mine, r, f)
 					})
@@ -164,7 +165,10 @@ func runSuite(t *testing.T, tg *target) {
 			}
 		}
 	})
-	for n, run := range last {
+	for _, run := range late[podsColumn] {
+		run(t)
+	}
+	for n, run := range late[leaderColumn] {
 		if n > 0 && tg.again != nil {
 			tg.again()
 		}

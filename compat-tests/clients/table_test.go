@@ -12,9 +12,15 @@ import (
 )
 
 // columns of the table, in this order.
-var columns = []string{"system", "apps", "updates", "scaling", "tasks", "deployments", "groups", "pods", "events", "callbacks", "health", "discovery", "traffic", "delete", leaderColumn}
+var columns = []string{"system", "apps", "updates", "scaling", "tasks", "deployments", "groups", podsColumn, "events", "callbacks", "health", "discovery", "traffic", "delete", leaderColumn}
 
-const leaderColumn = "leader" // its features end a leader and run last
+// Features of these columns disturb other clients. They run alone, after all others and in this order.
+const (
+	podsColumn   = "pods"   // marathon-python reads no queue with a pod in it, of any server
+	leaderColumn = "leader" // ends a leader
+)
+
+var lateColumns = []string{podsColumn, leaderColumn}
 
 // verdict is the state of a cell.
 type verdict string
