@@ -1,6 +1,7 @@
 package floods
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
@@ -91,14 +92,20 @@ func TestUpdatesGoneWild(t *testing.T) {
 	w.api.Must(http.MethodPost, "/v2/apps", app("/steady", 10, nil), 201)
 	w.api.Must(http.MethodPost, "/v2/apps", app("/short", 3, nil), 201)
 	before, gone := w.running("/steady", 10), w.running("/short", 3)
-	w.api.Must(http.MethodDelete, "/v2/apps/short", nil, 200)
+	events := w.api.OpenEvents("", nil)
+	var removal struct{ DeploymentID string }
+	if err := json.Unmarshal(w.api.Must(http.MethodDelete, "/v2/apps/short", nil, 200).Body, &removal); err != nil || removal.DeploymentID == "" {
+		t.Fatalf("removal %+v: %v", removal, err)
+	}
 	atRest := func(a account) bool { return a.Updates.Open == 0 && a.Updates.Acknowledged == a.Updates.Sent }
 	w.awaitAccount("every update is acknowledged, and the tasks of /short have ended", func(a account) bool {
 		return atRest(a) && len(w.lives.Living()) == len(before)
 	})
 	w.fault("duplicate_updates", "n=0")
-
-	events := w.api.OpenEvents("", nil)
+	// An update is acknowledged before its event is told: what is said up to here is of the life and the end of /short.
+	events.Next(patience, "/short is removed", func(e harness.Event) bool {
+		return e.Type == "deployment_success" && e.Data["id"] == removal.DeploymentID
+	})
 	from := w.account()
 	w.fault("replay_updates", "times=10", "seed=1")
 	a := w.awaitAccount("every repetition is acknowledged", func(a account) bool { return a.Updates.Sent > from.Updates.Sent && atRest(a) })
