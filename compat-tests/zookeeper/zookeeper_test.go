@@ -23,8 +23,9 @@ func TestMain(m *testing.M) { harness.Main(m) }
 
 const (
 	jarsPattern = "/usr/share/java/*.jar"
-	session     = time.Minute     // a busy machine must not cost the masters their nodes
-	limit       = 3 * time.Minute // until a JVM has started, or something is seen
+	session     = time.Minute      // a busy machine must not cost the masters their nodes
+	try         = 10 * time.Second // for one connection to a server that may still be starting
+	limit       = 3 * time.Minute  // until a JVM has started, or something is seen
 )
 
 // install makes sure that Debian's ZooKeeper is there.
@@ -72,20 +73,34 @@ func start(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
+// connect opens a session as soon as the server grants one. A server that is still starting may take a connection
+// and never answer it, so each try has its own.
 func connect(t *testing.T, addr string) *zk.Conn {
-	c, events, err := zk.Connect([]string{addr}, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
-	if err != nil {
-		t.Fatal(err)
+	for over := time.Now().Add(limit); time.Now().Before(over); {
+		c, events, err := zk.Connect([]string{addr}, session, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if granted(events) {
+			t.Cleanup(c.Close)
+			return c
+		}
+		c.Close()
 	}
-	t.Cleanup(c.Close)
-	for over := time.After(limit); ; {
+	t.Fatal("ZooKeeper does not answer")
+	return nil
+}
+
+// granted says whether the session begins within one try.
+func granted(events <-chan zk.Event) bool {
+	for over := time.After(try); ; {
 		select {
 		case e := <-events:
 			if e.State == zk.StateHasSession {
-				return c
+				return true
 			}
 		case <-over:
-			t.Fatal("ZooKeeper does not answer")
+			return false
 		}
 	}
 }

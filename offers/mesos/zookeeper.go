@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 	"go.uber.org/zap"
@@ -28,7 +29,7 @@ func (quietLogger) Printf(string, ...any) {}
 
 // openZooKeeper opens a session; it does not wait for the connection.
 func openZooKeeper(servers []string, user, password string) (ZooKeeper, error) {
-	conn, _, err := zk.Connect(servers, zkSessionTimeout, zk.WithLogger(quietLogger{}), zk.WithLogInfo(false))
+	conn, _, err := zk.Connect(servers, zkSessionTimeout, zk.WithLogger(quietLogger{}), zk.WithLogInfo(false), zk.WithDialer(impatient(zkSessionTimeout)))
 	if err != nil {
 		return nil, fmt.Errorf("connect to ZooKeeper %s: %w", strings.Join(servers, ","), err)
 	}
@@ -37,6 +38,37 @@ func openZooKeeper(servers []string, user, password string) (ZooKeeper, error) {
 		go func() { _ = conn.AddAuth("digest", []byte(user+":"+password)) }()
 	}
 	return conn, nil
+}
+
+// impatient dials so that no read or write waits longer than the limit. The client grants a server seven sessions to
+// answer the first message, and a ZooKeeper that is starting may never answer one: it is left for the next server.
+func impatient(limit time.Duration) zk.Dialer {
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		conn, err := net.DialTimeout(network, address, timeout)
+		if err != nil {
+			return nil, err
+		}
+		return impatientConn{conn, limit}, nil
+	}
+}
+
+type impatientConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c impatientConn) earlier(t time.Time) time.Time {
+	if last := time.Now().Add(c.limit); t.After(last) {
+		return last
+	}
+	return t
+}
+
+func (c impatientConn) SetReadDeadline(t time.Time) error {
+	return c.Conn.SetReadDeadline(c.earlier(t))
+}
+func (c impatientConn) SetWriteDeadline(t time.Time) error {
+	return c.Conn.SetWriteDeadline(c.earlier(t))
 }
 
 // infoPrefix begins the names of the nodes in which masters announce themselves; a sequence number follows. The

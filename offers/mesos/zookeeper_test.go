@@ -2,11 +2,14 @@ package mesos
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"stadion/offers"
 )
@@ -168,5 +171,28 @@ func TestF15RealZooKeeperClient(t *testing.T) {
 	defer keeper.mu.Unlock()
 	if len(keeper.auth) == 0 || keeper.auth[0] != "digest user:secret" {
 		t.Fatalf("credentials %q", keeper.auth)
+	}
+}
+
+// F15: a ZooKeeper that takes a connection and never answers does not hold the search for a master for longer than
+// the limit, whatever the client would grant it.
+func TestF15SilentZooKeeper(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	conn, err := impatient(50*time.Millisecond)("tcp", silent.Addr().String(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	guard := time.AfterFunc(time.Minute, func() { conn.Close() })
+	defer guard.Stop()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read of a silent server: %v", err)
 	}
 }
