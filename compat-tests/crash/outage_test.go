@@ -21,13 +21,14 @@ type parts struct {
 	ports    *harness.Ports
 	etcd     *harness.Etcd
 	endpoint string // of etcd, for servers
+	lease    string // of servers, in seconds
 	mesos    *harness.Process
 	master   string
 }
 
 func newParts(t *testing.T) *parts {
 	t.Helper()
-	p := &parts{t: t, dir: t.TempDir(), ports: harness.NewPorts(t)}
+	p := &parts{t: t, dir: t.TempDir(), ports: harness.NewPorts(t), lease: leaseTTL}
 	harness.KillLeftovers(t, p.dir)
 	p.etcd = harness.StartEtcd(t, p.ports)
 	p.endpoint = p.etcd.Endpoint
@@ -47,7 +48,7 @@ func (p *parts) startMesos() {
 func (p *parts) server(port int) *harness.Process {
 	p.t.Helper()
 	return harness.Start(p.t, "server", "--master", p.master, "--etcd_endpoints", p.endpoint, "--http_address", "127.0.0.1",
-		"--http_port", strconv.Itoa(port), "--hostname", "127.0.0.1", "--etcd_lease_ttl", leaseTTL)
+		"--http_port", strconv.Itoa(port), "--hostname", "127.0.0.1", "--etcd_lease_ttl", p.lease)
 }
 
 // settled waits until the app has n running tasks and each has one process, and no

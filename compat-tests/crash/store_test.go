@@ -24,15 +24,12 @@ const (
 // the store or the lease was missed first, or the master told of a successor.
 var storeGone = map[int]bool{101: true, 103: true, 106: true}
 
-// TestStoreAway: the connection to etcd is lost for less than a lease, and the server goes on; for longer, and it shows
-// what it knows, marked as old, changes nothing, and ends by itself when etcd is back: the next one finds everything as
-// it was (R13, F8).
-func TestStoreAway(t *testing.T) {
+// TestStoreShortlyAway: the connection to etcd is lost for less than a lease, and the server goes on (R13, F8).
+func TestStoreShortlyAway(t *testing.T) {
 	t.Parallel()
 	p := newParts(t)
 	link := p.linkStore()
-	port := p.ports.Next(t)
-	srv := p.server(port)
+	srv := p.server(p.ports.Next(t))
 	api := harness.NewAPI(t, srv.Ready())
 	api.Must("POST", "/v2/apps", sleepers(3), http.StatusCreated)
 	before := p.settled(api, "/app", 3)
@@ -57,6 +54,22 @@ func TestStoreAway(t *testing.T) {
 		}
 		before = after
 	}
+	api.Must("DELETE", "/v2/apps/app?force=true", nil)
+	harness.NoneLeft(t, p.dir, processLimit)
+}
+
+// TestStoreAway: the connection to etcd is lost for longer than a lease: the server shows what it knows, marked as old,
+// changes nothing, and ends by itself when etcd is back: the next one finds everything as it was (R13, F8).
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	p := newParts(t)
+	p.lease = awaitedTTL
+	link := p.linkStore()
+	port := p.ports.Next(t)
+	srv := p.server(port)
+	api := harness.NewAPI(t, srv.Ready())
+	api.Must("POST", "/v2/apps", sleepers(3), http.StatusCreated)
+	before := p.settled(api, "/app", 3)
 	for _, lose := range []func(){link.Cut, link.Freeze} {
 		lose()
 		harness.Await(t, settleLimit, "changes are refused for good", func() (bool, string) {
@@ -114,6 +127,7 @@ func (p *parts) change(api *harness.API, instances int) <-chan harness.Answer {
 func TestPartitionedLeader(t *testing.T) {
 	t.Parallel()
 	p := newParts(t)
+	p.lease = awaitedTTL
 	link := p.linkStore()
 	first := p.server(p.ports.Next(t))
 	old := harness.NewAPI(t, first.Ready())

@@ -15,6 +15,7 @@ import (
 
 const (
 	leaseTTL    = "60"                   // seconds; nobody waits for its end, and a busy machine must not cost it
+	awaitedTTL  = "20"                   // seconds, where a test waits for the end of a lease
 	runMoment   = 2 * time.Second        // a running server dies within this time
 	workMoment  = 120 * time.Millisecond // or within this time after the script began some operation
 	startMoment = 300 * time.Millisecond // a starting server dies within this time
