@@ -9,19 +9,24 @@ import (
 	"stadion/core/store/etcdtest"
 )
 
+// behindLink starts a leader with one app of one instance and its standby; both reach etcd through the link.
+func behindLink(t *testing.T, ttl int) (link *etcdtest.Proxy, lead, standby *server) {
+	t.Helper()
+	link = etcdtest.NewProxy(t, etcdtest.Start(t).Endpoint)
+	c := &cluster{t: t, endpoint: "http://" + link.Addr, master: mini(t), ttl: ttl}
+	lead = c.start(etcdtest.FreePort(t))
+	within(t, 60*time.Second, "the server leads", func() bool { return lead.leads() == lead.addr })
+	lead.deploy("/app", 1)
+	standby = c.start(etcdtest.FreePort(t))
+	within(t, 60*time.Second, "the standby knows the leader", func() bool { return standby.leads() == lead.addr })
+	return link, lead, standby
+}
+
 // While a leader cannot reach etcd its reads go on and say that they are old, directly and through a standby; when etcd
 // is there again they no longer do. Nothing is written meanwhile: an idle leader has to notice by itself.
 func TestStaleReadsAreMarked(t *testing.T) { // R13
 	t.Parallel()
-	etcd := etcdtest.Start(t)
-	link := etcdtest.NewProxy(t, etcd.Endpoint)
-	c := &cluster{t: t, endpoint: "http://" + link.Addr, master: mini(t), ttl: 600}
-	lead := c.start(etcdtest.FreePort(t))
-	within(t, 60*time.Second, "the server leads", func() bool { return lead.leads() == lead.addr })
-	lead.deploy("/app", 1)
-	c.endpoint = "http://" + etcd.Endpoint
-	standby := c.start(etcdtest.FreePort(t))
-	within(t, 60*time.Second, "the standby knows the leader", func() bool { return standby.leads() == lead.addr })
+	link, lead, standby := behindLink(t, 600)
 	marked := func(s *server) bool {
 		status, head, text := s.call("GET", "/v2/apps/app/tasks", "")
 		if status != 200 || len(s.tasks("/app")) != 1 {
@@ -46,14 +51,7 @@ func TestStaleReadsAreMarked(t *testing.T) { // R13
 // through a standby, and changes are refused. When etcd is back the term is over, and the standby leads.
 func TestReadsOutlastTheLease(t *testing.T) { // R13, F8
 	t.Parallel()
-	etcd := etcdtest.Start(t)
-	link := etcdtest.NewProxy(t, etcd.Endpoint)
-	c := &cluster{t: t, endpoint: "http://" + link.Addr, master: mini(t), ttl: 5}
-	lead := c.start(etcdtest.FreePort(t))
-	within(t, 60*time.Second, "the server leads", func() bool { return lead.leads() == lead.addr })
-	lead.deploy("/app", 1)
-	standby := c.start(etcdtest.FreePort(t))
-	within(t, 60*time.Second, "the standby knows the leader", func() bool { return standby.leads() == lead.addr })
+	link, lead, standby := behindLink(t, 5)
 	link.Cut()
 	for _, s := range []*server{lead, standby} {
 		within(t, 60*time.Second, "changes are refused", func() bool {
