@@ -92,6 +92,20 @@ func (w *world) work(h *history, id int, rng *rand.Rand, end time.Time) {
 	}
 }
 
+// available is the share of the time, by quarters of a second, in which some write was acknowledged.
+func (h *history) available(during time.Duration) float64 {
+	const slot = time.Second / 4
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := map[int64]bool{}
+	for _, o := range h.ops {
+		if o.Input.(call).write && o.Return < int64(during) {
+			seen[o.Return/int64(slot)] = true
+		}
+	}
+	return float64(len(seen)) / float64((during+slot-1)/slot)
+}
+
 // fresh: the leader that answered was not stopped or cut off, after which its reads may be old for a while (R13).
 func (w *world) fresh(res harness.Answer) bool {
 	for _, n := range w.nodes {

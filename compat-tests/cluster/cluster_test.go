@@ -19,6 +19,9 @@ import (
 var (
 	seed   = flag.Uint64("cluster.seed", 0, "seed of faults and clients; 0: any")
 	length = flag.Duration("cluster.for", 8*time.Second, "how long things go wrong")
+	only   = flag.String("cluster.faults", "", "only faults whose name matches this expression")
+	every  = flag.Duration("cluster.every", 400*time.Millisecond, "mean time from the end of a fault to the next one")
+	least  = flag.Float64("cluster.available", 0, "least share of the time in which writes are acknowledged, by quarters of a second")
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -37,7 +40,9 @@ func app(cmd string, instances int, generation int) map[string]any {
 
 // TestCluster: whatever goes wrong with servers, etcd and the network, no acknowledged write is lost and registers are
 // linearizable, upgrades keep to their capacity, nothing runs twice or unknown, what nobody touched lives on, and all
-// goes on when it is over (R1 to R10, F2, F3, F5, F8, F13).
+// goes on when it is over (R1 to R10, F2, F3, F5, F8, F13). F2 alone and in full:
+//
+//	go test ./cluster -run 'TestCluster$' -v -timeout 2h -cluster.for 1h -cluster.faults 'kill -9' -cluster.every 3s -cluster.available 0.6
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	if *seed == 0 {
@@ -72,7 +77,11 @@ func TestCluster(t *testing.T) {
 	if err := <-raged; err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("faults: %v; %d upgrades acknowledged", w.done, upgrades)
+	share := h.available(*length)
+	t.Logf("faults: %v; %d upgrades acknowledged; writes were acknowledged in %.1f %% of the time", w.done, upgrades, 100*share)
+	if share < *least {
+		t.Errorf("writes were acknowledged in %.1f %% of the time, at least %.1f %% are wanted", 100*share, 100**least)
+	}
 	for _, b := range bad {
 		t.Error(b)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,11 +131,13 @@ func (n *node) sane() bool {
 	return time.Now().After(n.troubled)
 }
 
-// faults are what goes wrong; each takes effect, lasts and ends.
-var faults = []struct {
+type fault struct {
 	name string
 	do   func(w *world, n *node, d time.Duration) error
-}{
+}
+
+// faults are what goes wrong; each takes effect, lasts and ends.
+var faults = []fault{
 	{"kill -9", func(_ *world, n *node, _ time.Duration) error { n.signal(syscall.SIGKILL); return nil }}, // F2
 	{"abdicate", func(w *world, n *node, _ time.Duration) error {
 		_, _ = harness.NewAPI(w.t, n.url).Try("DELETE", "/v2/leader", nil)
@@ -210,6 +214,14 @@ func during(links []*harness.Link, d time.Duration, do func(*harness.Link)) erro
 // rage lets one thing after the other go wrong, until end. The first of them come in order, so that none is left out
 // of a run that is long enough.
 func (w *world) rage(end time.Time) error {
+	chosen, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	faults := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !chosen.MatchString(f.name) })
+	if len(faults) == 0 {
+		return fmt.Errorf("no fault is named like %s", *only)
+	}
 	for n := 0; time.Now().Before(end); n++ {
 		f := faults[w.rng.IntN(len(faults))]
 		if n < len(faults) {
@@ -219,7 +231,7 @@ func (w *world) rage(end time.Time) error {
 		if err := f.do(w, w.nodes[w.rng.IntN(servers)], time.Duration(300+w.rng.IntN(2500))*time.Millisecond); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		time.Sleep(time.Duration(w.rng.IntN(800)) * time.Millisecond) // the faults are spread at random
+		time.Sleep(time.Duration(w.rng.Int64N(2 * int64(*every)))) // the faults are spread at random
 	}
 	return nil
 }
