@@ -138,8 +138,5 @@ func (s *Server) appVersion(r *request) error {
 	if a, isApp := spec.(*core.App); ok && isApp {
 		return r.answer(http.StatusOK, a)
 	}
-	if _, err := r.theApp(); err != nil {
-		return err
-	}
 	return &core.Error{Kind: core.NotFound, Message: "App '" + string(id) + "' does not exist in version " + at.String(), Direct: true}
 }

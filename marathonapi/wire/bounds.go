@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-playground/validator/v10"
 
@@ -20,13 +21,40 @@ var (
 	envNamePattern     = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,253}?$`)
 )
 
-// patterns are the validator's words for them; a violation is error.pattern.
-var patterns = map[string]*regexp.Regexp{"pathid": pathPattern, "executor": executorPattern, "name": namePattern, "networkname": networkNamePattern}
+// form is a type of text: every constraint of it that a value breaks is told, not the first alone.
+type form struct {
+	pattern  *regexp.Regexp
+	min, max int // length in characters; max 0: without bound
+}
+
+// forms are the validator's words for the types of http-api.md 4.7.
+var forms = map[string]form{
+	"pathid":      {pathPattern, 1, 0},
+	"executor":    {executorPattern, 0, 0},
+	"name":        {namePattern, 1, 63},
+	"legacyname":  {namePattern, 1, 0},
+	"networkname": {networkNamePattern, 1, 63},
+}
+
+// broken lists what is wrong with a text, in the order of Marathon.
+func (f form) broken(text string) []string {
+	var out []string
+	n := utf8.RuneCountInString(text)
+	if f.max > 0 && n > f.max {
+		out = append(out, errMaxLength)
+	}
+	if n < f.min {
+		out = append(out, errMinLength)
+	}
+	if !f.pattern.MatchString(text) {
+		out = append(out, errPattern)
+	}
+	return out
+}
 
 const (
 	anyPort   = "min=0,max=65535"
-	portName  = "omitnil,name"
-	netName   = "omitnil,networkname,max=63"
+	portName  = "omitnil,legacyname"
 	uriLength = "min=1,max=1024"
 	seconds   = "min=0,max=9223372036" // what a duration in nanoseconds holds
 )
@@ -47,11 +75,12 @@ var bounds = []struct {
 	{core.Container{}, map[string]string{"Volumes": "dive", "PortMappings": "dive"}},
 	{core.Docker{}, map[string]string{"Image": "min=1", "Parameters": "dive"}},
 	{core.Parameter{}, map[string]string{"Key": "min=1"}},
+	{core.PullConfig{}, map[string]string{"Secret": "min=1"}},
+	{core.CSIOptions{}, map[string]string{"PluginName": "min=1"}},
 	{core.IPCInfo{}, map[string]string{"ShmSize": "omitnil,min=0"}},
-	{core.PortMapping{}, map[string]string{"ContainerPort": anyPort, "HostPort": "omitnil," + anyPort, "ServicePort": anyPort, "Name": portName,
-		"NetworkNames": "dive,networkname,max=63"}},
+	{core.PortMapping{}, map[string]string{"ContainerPort": anyPort, "HostPort": "omitnil," + anyPort, "ServicePort": anyPort, "Name": portName}},
 	{core.PortDefinition{}, map[string]string{"Port": anyPort, "Name": portName}},
-	{core.Network{}, map[string]string{"Name": netName}},
+	{core.Network{}, map[string]string{"Name": "omitnil,networkname"}},
 	{core.AppVolume{}, map[string]string{"ContainerPath": "min=1", "HostPath": "omitnil,min=1"}},
 	{core.PersistentVolume{}, map[string]string{"Size": "min=0", "MaxSize": "omitnil,min=0"}},
 	{core.ExternalVolume{}, map[string]string{"Size": "omitnil,min=0"}},
@@ -60,20 +89,21 @@ var bounds = []struct {
 	{core.Check{}, map[string]string{"IntervalSeconds": "min=0", "TimeoutSeconds": "min=0", "DelaySeconds": "min=0"}},
 	{core.CheckHTTP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil," + anyPort}},
 	{core.CheckTCP{}, map[string]string{"Port": "omitnil," + anyPort, "PortIndex": "omitnil," + anyPort}},
-	{core.ReadinessCheck{}, map[string]string{"Name": "min=1", "Path": uriLength, "PortName": "min=1,name", "IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
+	{core.ReadinessCheck{}, map[string]string{"Name": "min=1", "Path": uriLength, "PortName": "legacyname", "IntervalSeconds": "min=0", "TimeoutSeconds": "min=1", "HTTPStatusCodesForReady": "min=1,dive,min=100,max=999"}},
 	{core.Pod{}, map[string]string{"Containers": "dive", "Volumes": "dive", "Networks": "dive"}},
-	{core.PodContainer{}, map[string]string{"Name": "name,min=1,max=63", "Endpoints": "dive", "VolumeMounts": "dive", "Artifacts": "dive"}},
+	{core.PodContainer{}, map[string]string{"Name": "name", "Endpoints": "dive", "VolumeMounts": "dive", "Artifacts": "dive"}},
 	{core.PodResources{}, map[string]string{"CPUs": "min=0", "Mem": "min=0", "Disk": "min=0", "GPUs": "min=0"}},
-	{core.PodImage{}, map[string]string{"ID": "min=1"}},
-	{core.Endpoint{}, map[string]string{"Name": "min=1", "ContainerPort": "omitnil,min=1,max=65535", "HostPort": "omitnil," + anyPort,
-		"NetworkNames": "dive,networkname,max=63"}},
+	{core.PodImage{}, map[string]string{"ID": uriLength}},
+	{core.Endpoint{}, map[string]string{"Name": "name", "ContainerPort": "omitnil,min=1,max=65535", "HostPort": "omitnil," + anyPort}},
 	{core.PodHealthCheck{}, map[string]string{"GracePeriodSeconds": "min=0", "IntervalSeconds": "min=0", "MaxConsecutiveFailures": "min=0",
 		"TimeoutSeconds": "min=0", "DelaySeconds": "min=0"}},
-	{core.VolumeMount{}, map[string]string{"Name": "min=1", "MountPath": uriLength}},
+	{core.PodHTTPCheck{}, map[string]string{"Endpoint": "name", "Path": "omitnil," + uriLength}},
+	{core.PodTCPCheck{}, map[string]string{"Endpoint": "name"}},
+	{core.VolumeMount{}, map[string]string{"Name": "name", "MountPath": uriLength}},
 	{core.PodLifecycle{}, map[string]string{"KillGracePeriodSeconds": "omitnil,min=0"}},
-	{core.PodVolume{}, map[string]string{"Name": "min=1", "Host": "omitnil," + uriLength}},
+	{core.PodVolume{}, map[string]string{"Name": "name", "Host": "omitnil," + uriLength}},
 	{core.PodScaling{}, map[string]string{"Instances": "min=0", "MaxInstances": "omitnil,min=0"}},
-	{core.PodBackoff{}, map[string]string{"Backoff": "min=0", "BackoffFactor": "min=1", "MaxLaunchDelay": "min=0"}},
+	{core.PodBackoff{}, map[string]string{"Backoff": "min=0", "BackoffFactor": "min=0", "MaxLaunchDelay": "min=0"}},
 	{core.PodUpgrade{}, map[string]string{"MinimumHealthCapacity": "min=0,max=1", "MaximumOverCapacity": "min=0,max=1"}},
 }
 
@@ -88,10 +118,10 @@ func newChecker() *validator.Validate {
 		}
 		return name
 	})
-	for word, re := range patterns {
-		err := v.RegisterValidation(word, func(f validator.FieldLevel) bool { return re.MatchString(f.Field().String()) })
+	for word, form := range forms {
+		err := v.RegisterValidation(word, func(f validator.FieldLevel) bool { return len(form.broken(f.Field().String())) == 0 })
 		if err != nil {
-			panic("wire: pattern " + word + ": " + err.Error()) // only a misspelt table can cause this
+			panic("wire: form " + word + ": " + err.Error()) // only a misspelt table can cause this
 		}
 	}
 	for _, b := range bounds {
@@ -115,7 +145,7 @@ func checkBounds(o object, value any) {
 	for _, e := range list {
 		p := prefix + pathOf(e.Namespace())
 		if !o.r.schema.has(p) {
-			o.r.schema.add(p, boundKey(e))
+			o.r.schema.add(p, boundKeys(e)...)
 		}
 	}
 }
@@ -128,17 +158,18 @@ func pathOf(namespace string) string {
 	return "/" + toPath.Replace(rest)
 }
 
-func boundKey(e validator.FieldError) string {
+func boundKeys(e validator.FieldError) []string {
+	if f, ok := forms[e.Tag()]; ok {
+		return f.broken(reflect.Indirect(reflect.ValueOf(e.Value())).String())
+	}
 	long := e.Kind() == reflect.String || e.Kind() == reflect.Slice
 	switch {
 	case e.Tag() == "min" && long:
-		return errMinLength
+		return []string{errMinLength}
 	case e.Tag() == "min":
-		return errMin
-	case e.Tag() == "max" && long:
-		return errMaxLength
-	case e.Tag() == "max":
-		return errMax
+		return []string{errMin}
+	case long:
+		return []string{errMaxLength}
 	}
-	return errPattern
+	return []string{errMax}
 }

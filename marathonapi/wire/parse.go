@@ -21,7 +21,7 @@ func parse(body []byte) (any, error) {
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, malformed(err, d.InputOffset())
+		return nil, malformed(err, int64(len(body)))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, malformed(errors.New("text after the end of the JSON value"), d.InputOffset())

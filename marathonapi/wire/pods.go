@@ -168,7 +168,6 @@ func rulePodContainers(c *Config, p *core.Pod, v *violations) {
 		if k.Image != nil {
 			c.checkPullConfig(k.Image.PullConfig, p.Secrets, at+"/image/pullConfig", v)
 		}
-		checkArtifacts(k.Artifacts, at+"/artifacts", v)
 		checkLinuxInfo(k.LinuxInfo, at+"/linuxInfo", v)
 		checkLimits(k.ResourceLimits, k.Resources.CPUs, k.Resources.Mem, at+"/resourceLimits", v)
 		if p.LegacySharedCgroups && k.ResourceLimits != nil {
@@ -185,9 +184,11 @@ func rulePodContainers(c *Config, p *core.Pod, v *violations) {
 
 func checkEndpoint(p *core.Pod, e core.Endpoint, at string, v *violations) {
 	switch {
+	case len(p.Networks) == 0:
+		// Marathon judges the request: without a word about networks any port is taken, though such a pod is on the host's.
 	case p.HostNetworking() && e.ContainerPort != nil:
 		v.add(at+"/containerPort", "is not allowed when using host-mode networking")
-	case !p.HostNetworking() && p.Networks[0].Mode == core.NetworkContainer && e.ContainerPort == nil:
+	case p.Networks[0].Mode == core.NetworkContainer && e.ContainerPort == nil:
 		v.add(at+"/containerPort", "is required when using container-mode networking")
 	}
 	if len(unique(e.Protocol)) != len(e.Protocol) {
@@ -269,10 +270,13 @@ func rulePodMounts(_ *Config, p *core.Pod, v *violations) {
 }
 
 func rulePodScheduling(_ *Config, p *core.Pod, v *violations) {
-	checkUnreachable(p.Scheduling.UnreachableStrategy, "/scheduling/unreachableStrategy", v)
 	check := constraintChecks()
 	for i, con := range p.PlacementConstraints() {
-		if text := check(con); text != "" {
+		text := check(con)
+		if con.Field == "" {
+			text = "missing field for constraint declaration"
+		}
+		if text != "" {
 			v.add(fmt.Sprintf("/scheduling/placement/constraints(%d)", i), text)
 		}
 	}

@@ -125,6 +125,8 @@ func ruleMigrationLabels(_ *Config, a *core.App, v *violations) {
 	}
 }
 
+const textResidentUnreachable = "unreachableStrategy must be disabled for resident tasks"
+
 // ruleResident checks an app with persistent volumes (http-api.md 4.12).
 func ruleResident(_ *Config, a *core.App, v *violations) {
 	if !a.Resident() {
@@ -135,6 +137,6 @@ func ruleResident(_ *Config, a *core.App, v *violations) {
 	}
 	expectZeroOnce(a.UpgradeStrategy.MaximumOverCapacity, "/upgradeStrategy/maximumOverCapacity", v)
 	if !a.UnreachableStrategy.Disabled {
-		v.add("/", "unreachableStrategy must be disabled for resident tasks")
+		v.add("/", textResidentUnreachable)
 	}
 }

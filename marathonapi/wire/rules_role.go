@@ -26,7 +26,7 @@ func checkAcceptedRoles(accepted []string, role string, resident bool, kind stri
 		checkRoleName(name, fmt.Sprintf("%s(%d)", at, i), v)
 	}
 	if resident && !slices.Equal(accepted, []string{"*"}) {
-		v.add(at, "A resident "+kind+" must have `acceptedResourceRoles = [\"*\"]`.")
+		v.add(at, residentRoles(kind))
 	}
 	if slices.ContainsFunc(accepted, func(n string) bool { return n != "*" && n != role }) {
 		text := "acceptedResourceRoles can only contain *"
@@ -56,4 +56,8 @@ func checkRoleName(name, at string, v *violations) {
 		}
 		n++
 	}
+}
+
+func residentRoles(kind string) string {
+	return "A resident " + kind + " must have `acceptedResourceRoles = [\"*\"]`."
 }

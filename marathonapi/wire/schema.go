@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"strings"
 
 	"stadion/core"
@@ -165,7 +166,7 @@ type legacyForms struct {
 
 // ipAddress is the network form before networks.
 type ipAddress struct {
-	NetworkName *string            `json:"networkName" validate:"omitnil,min=1,networkname"`
+	NetworkName *string            `json:"networkName" validate:"omitnil,min=1"`
 	Labels      map[string]string  `json:"-"`
 	Discovery   []core.PortMapping `json:"discovery.ports" validate:"dive"` // container port and labels
 	HasPorts    bool               `json:"-"`                               // discovery was given
@@ -200,7 +201,8 @@ func readDraft(o object) *draft {
 	checkBounds(o, &d.legacy)
 	for _, l := range o.r.late[before:] {
 		// Violations of rules are told relative to the app, wherever it stands in the body (http-api.md 6.4).
-		d.late.add(strings.TrimPrefix(l.Path, strings.TrimSuffix(o.path.String(), "/")), l.Errors...)
+		at := strings.TrimPrefix(l.Path, strings.TrimSuffix(o.path.String(), "/"))
+		d.late.add(cmp.Or(at, "/"), l.Errors...)
 	}
 	return d
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"stadion/core"
@@ -26,6 +27,8 @@ const (
 	protocolCommand  = "COMMAND"
 	defaultPortName  = "default"
 	defaultReadyPort = "http-api"
+
+	unreachableDisabled = "disabled"
 )
 
 func readHealthCheck(o object) core.HealthCheck {
@@ -92,8 +95,8 @@ func readExecCheck(o object) *core.CheckExec {
 
 // readShellOrArgv tries the shell form first and reports the violation of the other form last.
 func readShellOrArgv(o object) core.ShellOrArgv {
-	if o.has("shell") {
-		return core.ShellOrArgv{Shell: o.optText("shell")}
+	if shell, ok := o.m["shell"].(string); ok && shell != "" {
+		return core.ShellOrArgv{Shell: &shell}
 	}
 	if !o.require("argv") {
 		return core.ShellOrArgv{}
@@ -231,7 +234,7 @@ func readKillSelection(o object) core.KillSelection {
 }
 
 func readUnreachable(o object) core.UnreachableStrategy {
-	if s, ok := o.m["unreachableStrategy"].(string); ok && strings.EqualFold(s, "disabled") {
+	if s, ok := o.m["unreachableStrategy"].(string); ok && strings.EqualFold(s, unreachableDisabled) {
 		return core.UnreachableStrategy{Disabled: true}
 	}
 	u, ok := o.child("unreachableStrategy")
@@ -251,4 +254,33 @@ func readResidency(o object, _ *draft) {
 		r.fail("relaunchEscalationTimeoutSeconds", errMin)
 	}
 	r.enum("taskLostBehavior", "WAIT_FOREVER", taskLostBehaviors)
+	if !hasPersistent(o) {
+		checkWishedResidency(o)
+	}
+}
+
+// hasPersistent tells whether the body of an app gives it a persistent volume.
+func hasPersistent(o object) bool {
+	k, _ := o.m["container"].(map[string]any)
+	list, _ := k["volumes"].([]any)
+	return slices.ContainsFunc(list, func(v any) bool {
+		m, _ := v.(map[string]any)
+		return m["persistent"] != nil
+	})
+}
+
+// checkWishedResidency holds an app that asks for residency to its rules even when it has no persistent volume, without
+// which the wish has no other effect (http-api.md 4.12). With one, the rules on resident apps say the same.
+func checkWishedResidency(o object) {
+	late := &o.r.late
+	if u, ok := o.m["upgradeStrategy"].(map[string]any); ok {
+		over := object{&reading{}, o.path, u}.number("maximumOverCapacity", 0)
+		expectZero(over, o.path.field("upgradeStrategy").field("maximumOverCapacity").String(), late)
+	}
+	if v, ok := o.get("unreachableStrategy"); ok && v != unreachableDisabled {
+		late.add(o.path.String(), textResidentUnreachable)
+	}
+	if l, ok := o.m["acceptedResourceRoles"].([]any); ok && (len(l) != 1 || l[0] != "*") {
+		late.add(o.path.field("acceptedResourceRoles").String(), residentRoles("app"))
+	}
 }

@@ -50,7 +50,8 @@ func wrong(v any) (any, string) {
 var otherAnswer = map[string]bool{"/env/A": true, "/env/B": true, "/environment/A": true, "/environment/B": true,
 	"/containers(0)/environment/A": true, "/resourceLimits/cpus": true, "/resourceLimits/mem": true,
 	"/containers(0)/resourceLimits/cpus": true, "/containers(0)/resourceLimits/mem": true, "/scaling/instances": true, "/scaling/kind": true,
-	"/container/volumes(2)/external/provider": true, "/container/volumes(3)/external/provider": true}
+	"/container/volumes(2)/external/provider": true, "/container/volumes(3)/external/provider": true,
+	"/check/exec/command/shell": true, "/containers(0)/exec/command/shell": true}
 
 // every holds the two bodies that use every field there is, with the functions that read them.
 var every = []struct {
