@@ -45,6 +45,8 @@ func TestTranslation(t *testing.T) {
 			`{"requirePorts":false,"container":{"type":"MESOS","portMappings":[{"servicePort":0,"name":"default"}]}}`, []string{"portDefinitions"}},
 		{"check on mappings", `{"networks":[{"mode":"container/bridge"}],"healthChecks":[{"protocol":"MESOS_HTTP"},{"protocol":"COMMAND","command":{"value":"x"}}]}`,
 			`{"healthChecks":[{"portIndex":0},{"protocol":"COMMAND","ipProtocol":"IPv4"}]}`, []string{"healthChecks[1].portIndex"}},
+		{"command check with the empty path of go-marathon's defaults", `{"healthChecks":[{"protocol":"COMMAND","command":{"value":"x"},"path":"","portIndex":0}]}`,
+			`{"healthChecks":[{"protocol":"COMMAND","command":{"value":"x"}}]}`, []string{"healthChecks[0].path", "healthChecks[0].portIndex"}},
 		{"check with a port", `{"portDefinitions":[{"port":1},{"port":2}],"healthChecks":[{"port":80}]}`, `{"healthChecks":[{"port":80}]}`, []string{"healthChecks[0].portIndex"}},
 		{"set-like lists", `{"constraints":[["a","UNIQUE"],["a","UNIQUE"]],"acceptedResourceRoles":["*","*"]}`,
 			`{"constraints":[["a","UNIQUE"]],"acceptedResourceRoles":["*"]}`, nil},

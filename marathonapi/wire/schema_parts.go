@@ -52,11 +52,15 @@ func readHealthCheck(o object) core.HealthCheck {
 	return h
 }
 
-// trimHealthCheck drops the fields that the protocol has no use for, as Marathon's model does.
+// trimHealthCheck drops the fields that the protocol has no use for, as Marathon's model does. An empty path with a
+// command says nothing either: go-marathon's NewDefaultHealthCheck and the Terraform provider send one.
 func trimHealthCheck(h *core.HealthCheck) {
 	switch h.Protocol {
 	case protocolCommand:
 		h.PortIndex = nil
+		if h.Path != nil && *h.Path == "" {
+			h.Path = nil
+		}
 	case "TCP", "MESOS_TCP":
 		h.Path = nil
 	}
