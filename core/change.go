@@ -14,6 +14,7 @@ type Change struct {
 	Force        bool         // cancel conflicting deployments instead of failing
 	Rollback     bool         // revert of a deployment: always admitted (D-29), implies Force
 	GroupID      PathID       // groupId of the group_change_* events: parent of the edited spec, or the root
+	Kept         bool         // keep this version of the tree even if nothing changes, for a client that may come back to it
 	NoPlan       bool         // PATCH of enforceRole: store the groups without a deployment
 }
 

@@ -277,6 +277,12 @@ func (i *Instance) Launched() bool {
 	return i.Condition.Active() || i.Condition == UnreachableInactive || i.Condition.Terminal() && i.remains()
 }
 
+// Erased: it was given up for good and only its reservation is left, which the agent has yet to release. Marathon
+// forgets such an instance at once; it is shown to nobody (D-52).
+func (i *Instance) Erased() bool {
+	return i.Goal == GoalDecommissioned && i.Reservation != nil && (!i.Launched() || i.Condition == Unreachable || i.Condition == UnreachableInactive)
+}
+
 // Durable reports whether the row must be stored. An instance that never had an agent is derived from the spec's
 // count and is made again after a failover, so storing it would only double the writes of a launch.
 func (i *Instance) Durable() bool {

@@ -90,6 +90,26 @@ func TestEveryConditionHasAState(t *testing.T) {
 	}
 }
 
+// TestErased (D-52): only what is given up, has a reservation left and cannot run any more where we would see it.
+func TestErased(t *testing.T) {
+	volume := &Reservation{ID: "i"}
+	for _, x := range []struct {
+		goal      Goal
+		condition Condition
+		left      *Reservation
+		want      bool
+	}{
+		{GoalDecommissioned, Killed, volume, true}, {GoalDecommissioned, Scheduled, volume, true}, {GoalDecommissioned, Unreachable, volume, true},
+		{GoalDecommissioned, UnreachableInactive, volume, true}, {GoalDecommissioned, Running, volume, false}, {GoalDecommissioned, Killing, volume, false},
+		{GoalDecommissioned, Killed, nil, false}, {GoalStopped, Killed, volume, false}, {GoalRunning, Unreachable, volume, false},
+	} {
+		i := &Instance{Goal: x.goal, Condition: x.condition, Reservation: x.left}
+		if i.Erased() != x.want {
+			t.Errorf("%+v: erased is %v", x, !x.want)
+		}
+	}
+}
+
 // TestPaths: ids are resolved and refused by one parser (F30).
 func TestPaths(t *testing.T) {
 	for text, want := range map[string]PathID{"web": "/g/web", "/a/b": "/a/b", "../x": "/x", "": "/g", "./y/": "/g/y", "/a//b": "/a/b"} {

@@ -237,3 +237,26 @@ func TestTreeVersions(t *testing.T) {
 	r.must(404, "GET", "/v2/groups/g/versions", "")
 	r.must(422, "GET", "/v2/groups/versions/soon", "")
 }
+
+// TestVersionOfNothing (http-api.md 6.4): the version that a group update answers is one to come back to, also when the
+// update changed nothing, as scripts that put the same file again and again keep it.
+func TestVersionOfNothing(t *testing.T) {
+	r := newRig(t, Config{}, nil)
+	const first, second = `{"apps":[{"id":"a","cmd":"sleep 1","instances":0}]}`, `{"apps":[{"id":"a","cmd":"sleep 2","instances":0}]}`
+	r.must(200, "PUT", "/v2/groups/g", first)
+	var kept struct{ Version string }
+	if err := json.Unmarshal([]byte(r.must(200, "PUT", "/v2/groups/g?force=true", first).body), &kept); err != nil {
+		t.Fatal(err)
+	}
+	r.must(200, "GET", "/v2/groups/g/versions/"+kept.Version, "")
+	r.must(200, "PUT", "/v2/groups/g?force=true", second)
+	r.must(200, "PUT", "/v2/groups/g?force=true", `{"version":"`+kept.Version+`"}`)
+	if a := r.must(200, "GET", "/v2/apps/g/a", ""); !strings.Contains(a.body, `"cmd":"sleep 1"`) {
+		t.Errorf("not what it was: %s", a.body)
+	}
+	r.must(200, "PUT", "/v2/apps/g/a?force=true", `{"cmd":"sleep 1"}`)
+	var versions []string
+	if err := json.Unmarshal([]byte(r.must(200, "GET", "/v2/groups/versions", "").body), &versions); err != nil || len(versions) != 4 {
+		t.Errorf("an update of an app that changes nothing keeps no version: %v %v", versions, err)
+	}
+}

@@ -191,7 +191,7 @@ func (s *Server) killPodInstances(r *request) error {
 	}
 	victims := []*core.Instance{}
 	for _, t := range texts {
-		if i, ok := r.snap.Instance(core.InstanceID(t)); ok && i.Spec == pod.ID {
+		if i, ok := r.snap.Instance(core.InstanceID(t)); ok && i.Spec == pod.ID && !i.Erased() {
 			victims = append(victims, i)
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Server) killPodInstance(r *request) error {
 		return &core.Error{Kind: core.Invalid, Message: "Object is not valid", Details: []core.Detail{{Path: "/", Errors: []string{"must match the form of an instance id"}}}}
 	}
 	i, ok := r.snap.Instance(core.InstanceID(id))
-	if !ok || i.Spec != pod.ID {
+	if !ok || i.Spec != pod.ID || i.Erased() {
 		return missing("Task", id)
 	}
 	r.recordKill([]*core.Instance{i})

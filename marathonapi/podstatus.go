@@ -142,8 +142,8 @@ func podInfoOf(snap *state.Snapshot, p *core.Pod) podInfo {
 	out := podInfo{ID: p.ID, Spec: p, Instances: []podInstance{}, History: []podTermination{}}
 	stable := 0
 	for i := range snap.InstancesOf(p.ID) {
-		if i.Agent == nil {
-			continue // never placed
+		if i.Agent == nil || i.Erased() {
+			continue // never placed, or forgotten
 		}
 		spec := p
 		if old, ok := snap.SpecAt(p.ID, i.Version); ok {
@@ -179,7 +179,7 @@ func (p *podInfo) addFailure(snap *state.Snapshot, f *core.TaskFailure) {
 		return
 	}
 	i, ok := snap.Instance(name.Instance)
-	if !ok {
+	if !ok || i.Erased() {
 		return
 	}
 	started := max(i.ActiveSince, f.Version) // of a task that has been replaced

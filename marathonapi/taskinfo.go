@@ -16,8 +16,11 @@ type taskForm struct {
 	tails        *fragments[core.Instance]
 }
 
-// listed reports whether the tasks of an instance are shown: it was launched and is not waiting to be launched again.
-func listed(i *core.Instance) bool { return len(i.Tasks) > 0 && i.Agent != nil && !i.Scheduled() }
+// listed reports whether the tasks of an instance are shown: it was launched, is not waiting to be launched again and
+// not forgotten.
+func listed(i *core.Instance) bool {
+	return len(i.Tasks) > 0 && i.Agent != nil && !i.Scheduled() && !i.Erased()
+}
 
 // tasksOf encodes the tasks of an instance that are shown.
 func (e *encoder) tasksOf(snap *state.Snapshot, i *core.Instance, first *bool, f taskForm) {

@@ -270,7 +270,7 @@ func instanceOfTask(snap *state.Snapshot, id core.TaskID) *core.Instance {
 		return nil
 	}
 	i, ok := snap.Instance(name.Instance)
-	if !ok || !slices.ContainsFunc(i.Tasks, func(t core.Task) bool { return t.ID == id }) {
+	if !ok || i.Erased() || !slices.ContainsFunc(i.Tasks, func(t core.Task) bool { return t.ID == id }) {
 		return nil
 	}
 	return i

@@ -102,6 +102,7 @@ func TestResidentPod(t *testing.T) {
 
 	kept := c.volume
 	w.Must("DELETE", podPath+"::instances/"+first.ID+"?wipe=true", nil, 200)
+	w.forgotten(podPath+"::status", first.ID)
 	harness.Await(t, limit, "a wiped volume is replaced", func() (bool, string) {
 		_, volumes := w.reserved()
 		return len(volumes) == 1 && !strings.Contains(fmt.Sprint(volumes), kept), fmt.Sprint(volumes)

@@ -54,7 +54,7 @@ func (m *Machine) apply(ch core.Change, origin *Origin) (UpdateResult, error) {
 	for _, c := range u.Changes {
 		created = created && c.From == 0
 	}
-	m.storeTree(u)
+	m.storeTree(u, ch.Kept)
 	m.publishOrigin(origin, u)
 	m.notify("group_change_success", "", core.GroupChanged{GroupID: groupID, Version: stamp})
 	if ch.NoPlan {
@@ -84,9 +84,10 @@ func (m *Machine) admit(ch core.Change, d *core.Deployment, conflicts []string) 
 	return nil
 }
 
-// storeTree writes the stamped versions, groups and the new root.
-func (m *Machine) storeTree(u *deployments.Update) {
-	if len(u.Specs)+len(u.Removed)+len(u.Groups)+len(u.RemovedGroups) == 0 {
+// storeTree writes the stamped versions, groups and the new root; of a change of nothing the root alone, if it is to be
+// kept.
+func (m *Machine) storeTree(u *deployments.Update, keep bool) {
+	if !keep && len(u.Specs)+len(u.Removed)+len(u.Groups)+len(u.RemovedGroups) == 0 {
 		return
 	}
 	for _, s := range u.Specs {

@@ -43,7 +43,7 @@ func (c *Config) PutGroup(id core.PathID, body []byte, create bool, tree core.Tr
 	case d.version != nil:
 		return rollbackGroup(id, *d.version, tree)
 	}
-	m := &groupMerge{conf: c, tree: tree, bytes: len(body), change: core.Change{GroupID: id.Parent()}}
+	m := &groupMerge{conf: c, tree: tree, bytes: len(body), change: core.Change{GroupID: id.Parent(), Kept: true}}
 	if err := m.merge(d, c.enforceOf(d, id)); err != nil {
 		return none, err
 	}
@@ -109,7 +109,7 @@ func removeBelow(ch *core.Change, id core.PathID, tree core.Tree) {
 
 // scale multiplies the instances of all apps below a group, rounding up. Pods keep theirs, as in Marathon.
 func (c *Config) scale(id core.PathID, by float64, tree core.Tree) (core.Change, error) {
-	ch := core.Change{GroupID: id.Parent()}
+	ch := core.Change{GroupID: id.Parent(), Kept: true}
 	for s := range tree.SpecsBelow(id) {
 		if s.IsPod() {
 			continue
@@ -142,7 +142,7 @@ func rollbackGroup(id core.PathID, v core.Timestamp, tree core.Tree) (core.Chang
 	if !ok {
 		return core.Change{}, gone
 	}
-	ch := core.Change{GroupID: core.Root}
+	ch := core.Change{GroupID: core.Root, Kept: true}
 	for s := range old.SpecsBelow(id) {
 		if now, ok := tree.Spec(s.SpecID()); !ok || now.SpecVersion() != s.SpecVersion() || now.IsPod() != s.IsPod() {
 			ch.Put = append(ch.Put, s)
