@@ -34,10 +34,11 @@ until_ok() {
 system() {
     call GET v2/info | holds '(.version | startswith("1.")) and .elected and .frameworkId != ""'
     call GET v2/leader | holds '.leader | contains(":")'
+    call GET v2/plugins | holds '.plugins | type == "array"'
 }
 add() { # app add, app list, app show, app version list
     [ "$(status GET "v2/apps$base/app")" = 404 ]
-    call POST v2/apps "{\"id\": \"$base/app\", \"cmd\": \"sleep 1000\", \"cpus\": 0.1, \"mem\": 16, \"instances\": 1}" | holds --arg id "$base/app" '.id == $id and (.deployments | length) == 1'
+    call POST v2/apps/ "{\"id\": \"$base/app\", \"cmd\": \"sleep 1000\", \"cpus\": 0.1, \"mem\": 16, \"instances\": 1}" | holds --arg id "$base/app" '.id == $id and (.deployments | length) == 1'
     [ "$(status POST v2/apps "{\"id\": \"$base/app\", \"cmd\": \"sleep 1000\"}")" = 409 ]
     until_ok eval "call GET v2/apps$base/app | holds '.app.tasksRunning == 1 and (.app.deployments | length) == 0'"
     call GET v2/apps | holds --arg id "$base/app" 'any(.apps[]; .id == $id and .cpus == 0.1)'
@@ -45,6 +46,8 @@ add() { # app add, app list, app show, app version list
     local version
     version=$(call GET "v2/apps$base/app/versions" | jq -r '.versions[0]')
     call GET "v2/apps$base/app/versions/$version" | holds '.cmd == "sleep 1000"'
+    [ "$(status GET "v2/apps$base/app/versions/2019-11-15T07:12:44.466Z")" = 404 ]
+    [ "$(status GET "v2/apps$base/app/versions/nix")" = 422 ]
 }
 update() { # app update, app restart
     call PUT "v2/apps$base/app" '{"env": {"COLOUR": "green"}}' | done_by
@@ -65,15 +68,19 @@ task() { # task list, task show, task stop, task kill, app kill
     until_ok eval "call GET v2/apps$base/app/tasks | holds --arg id $first '[.tasks[] | select(.state == \"TASK_RUNNING\" and .id != \$id)] | length == 2'"
     call POST "v2/tasks/delete?scale=false&wipe=true" "$(call GET "v2/apps$base/app/tasks" | jq '{ids: [.tasks[0].id]}')" | holds '.tasks | length == 1'
     until_ok eval "call GET v2/apps$base/app/tasks | holds '[.tasks[] | select(.state == \"TASK_RUNNING\")] | length == 2'"
+    call DELETE "v2/apps$base/app/tasks?host=nowhere.example.com" | holds '.tasks == []'
     call DELETE "v2/apps$base/app/tasks?scale=true" | done_by
     call GET "v2/apps$base/app" | holds '.app.instances == 0'
 }
-deployment() { # deployment list, debug list, deployment rollback, deployment stop
+deployment() { # deployment list, debug list, debug summary, debug details, delay reset, deployment rollback, deployment stop
     local id
     call PUT "v2/apps$base/app" '{"cpus": 10000, "instances": 1}' >/dev/null
     id=$(call GET v2/deployments | jq -er --arg id "$base/app" '.[] | select(.affectedApps == [$id]) | .id')
     [ "$(status PUT "v2/apps$base/app" '{"instances": 2}')" = 409 ]
     until_ok eval "call GET 'v2/queue?embed=lastUnusedOffers' | holds --arg id $base/app '.queue[] | select(.app.id == \$id) | .count == 1 and .processedOffersSummary.unusedOffersCount > 0 and (.lastUnusedOffers | length) > 0'"
+    call GET 'v2/queue?embed=lastUnusedOffers' | holds --arg id "$base/app" '.queue[] | select(.app.id == $id) | .since and .delay.overdue != null and .role and (.lastUnusedOffers[0] | .offer.hostname and .timestamp and (.reason | index("InsufficientCpus")))'
+    [ "$(status DELETE "v2/queue$base/app/delay")" = 204 ]
+    [ "$(status DELETE "v2/queue$base/none/delay")" = 404 ]
     call DELETE "v2/deployments/$id" | done_by
     call GET "v2/apps$base/app" | holds '.app.cpus == 0.1 and .app.instances == 0'
     id=$(call PUT "v2/apps$base/app" '{"cpus": 10000, "instances": 1}' | jq -er .deploymentId)
