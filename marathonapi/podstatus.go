@@ -182,7 +182,10 @@ func (p *podInfo) addFailure(snap *state.Snapshot, f *core.TaskFailure) {
 	if !ok || i.Erased() {
 		return
 	}
-	started := max(i.ActiveSince, f.Version) // of a task that has been replaced
+	started := f.Version // the least that is known of a task that has been replaced
+	if i.ActiveSince <= f.Timestamp {
+		started = max(started, i.ActiveSince)
+	}
 	for _, t := range i.Tasks {
 		if t.ID == f.TaskID {
 			started = cmp.Or(t.StartedAt, t.StagedAt)

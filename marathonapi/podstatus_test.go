@@ -3,9 +3,11 @@ package marathonapi
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"stadion/core"
+	"stadion/core/state"
 )
 
 // TestPodContainers pins what Marathon shows of a container in each condition (http-api.md 7.7): its id, endpoints and
@@ -64,5 +66,30 @@ func TestPodContainers(t *testing.T) {
 	i.Tasks[0].IPs = nil
 	if got := podInstanceOf(i, p); got.Resources == nil || got.Resources.Mem != 32 || len(got.Networks) != 0 {
 		t.Errorf("an ended instance: %+v", got)
+	}
+}
+
+// TestPodHistory (http-api.md 7.7): a failure that came before the tasks of now has not begun after its end; and of an
+// instance that is wiped nothing is told, though its volume is still being destroyed (D-52).
+func TestPodHistory(t *testing.T) {
+	st, p := state.New(), podOf("/p", 1)
+	st.PutSpec(p)
+	i := podInstanceIn(p, 1, core.Running, core.Healthy)
+	i.ActiveSince = start + 9000
+	st.PutInstance(i)
+	st.PutFailure(&core.TaskFailure{AppID: "/p", TaskID: core.TaskID(string(i.ID) + ".web.0"), State: "TASK_FAILED", Timestamp: start + 5000, Version: start})
+	s, _ := stillServer(st)
+	got := read[podInfo](t, s, "/v2/pods/p::status")
+	if len(got.History) != 1 || got.History[0].StartedAt != start || got.History[0].TerminatedAt != start+5000 {
+		t.Errorf("%+v", got.History)
+	}
+	wiped := i.Clone()
+	wiped.Goal, wiped.Condition, wiped.Reservation = core.GoalDecommissioned, core.Unreachable, &core.Reservation{ID: string(i.ID)}
+	st.PutInstance(wiped)
+	s, _ = stillServer(st)
+	for _, path := range []string{"/v2/pods/p::status", "/v2/pods/::status"} {
+		if body := get(s, "GET", path).Body.String(); strings.Contains(body, string(i.ID)) {
+			t.Errorf("%s: %s", path, body)
+		}
 	}
 }
