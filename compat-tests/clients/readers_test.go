@@ -3,6 +3,7 @@ package clients
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"stadion/compat-tests/harness"
@@ -32,6 +33,16 @@ func marathonAcme() client {
 // zdd is marathon-lb's script for blue/green deployments.
 func zdd() client {
 	return client{name: "zdd.py", group: "zdd", features: []feature{{"scaling", (*caller).zddSwap}}}
+}
+
+// exporter shows metrics to Prometheus: those of apps and those of the server, in their old JSON form.
+func exporter() client {
+	return client{name: "marathon_exporter", group: "exporter", features: []feature{{"system", (*caller).exporterMetrics}, {"discovery", (*caller).exporterApps}}}
+}
+
+// bridge is the script that came with Marathon and makes a configuration of HAProxy out of a plain text list of tasks.
+func bridge() client {
+	return client{name: "haproxy-marathon-bridge", group: "bridge", features: []feature{{"discovery", (*caller).bridgeDiscovery}}}
 }
 
 // anonymous are the headers of a client whose user and password are empty.
@@ -135,6 +146,58 @@ func (c *caller) nixyDiscovery() {
 			c.Errorf("%s of the task is missing: %v", field, task)
 		}
 	}
+}
+
+func (c *caller) exporterMetrics() {
+	got := c.read("/metrics", nil)
+	for kind, field := range map[string]string{"counters": "count", "gauges": "value", "histograms": "count", "meters": "count", "timers": "count"} {
+		list, ok := at(got, kind).(map[string]any)
+		if !ok {
+			c.Errorf("no %s in /metrics", kind)
+		}
+		for name, one := range list {
+			value := at(one, field)
+			if kind == "gauges" && value == nil {
+				value = at(one, "max")
+			}
+			if _, number := value.(float64); !number && kind != "gauges" { // a gauge may have no value
+				c.Errorf("%s %s has no %s: %v", kind, name, field, one)
+			}
+		}
+	}
+	if _, number := at(got, "gauges", "marathon.uptime.gauge.seconds", "value").(float64); !number && c.own {
+		c.Error("no uptime")
+	}
+}
+
+func (c *caller) exporterApps() {
+	c.sleeperOf(c.id("web"), 1, nil)
+	app := named(c.read("/v2/apps?embed=apps.taskStats", nil), c.id("web"))
+	for _, field := range []string{"instances", "tasksRunning", "tasksStaged", "tasksHealthy", "tasksUnhealthy", "cpus", "mem", "disk", "gpus"} {
+		if _, number := at(app, field).(float64); !number {
+			c.Errorf("%s is missing: %v", field, app)
+		}
+	}
+	if text, _ := at(app, "version").(string); text == "" {
+		c.Errorf("no version: %v", app)
+	}
+}
+
+// bridgeDiscovery: name, service port and the addresses of all tasks stand on one line.
+func (c *caller) bridgeDiscovery() {
+	c.sleeperOf(c.id("web"), 2, nil)
+	name := strings.ReplaceAll(strings.TrimPrefix(c.id("web"), "/"), "/", "_")
+	text := string(c.send(http.MethodGet, "/v2/tasks", "", map[string]string{"Accept": "text/plain"}).Body)
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == name {
+			port, err := strconv.Atoi(words[1])
+			if err != nil || port == 0 || len(words) != 4 || !strings.Contains(words[2], ":") {
+				c.Errorf("the line is %q", line)
+			}
+			return
+		}
+	}
+	c.Errorf("%s is missing in %q", name, text)
 }
 
 // acmeEvents: after the event about a new app its list has it, and content types are compared as a whole.

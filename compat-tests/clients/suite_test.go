@@ -58,7 +58,7 @@ type feature struct {
 // suite are all clients. What disturbs others comes after all of them have run.
 func suite() []client {
 	return []client{goMarathon(), marathonPython(), marathonLB(), traefik(), prometheusSD(), terraform(), dcos(), scripts(),
-		marathonctl(), marathonConsul(), bamboo(), nixy(), marathonAcme(), zdd()}
+		marathonctl(), marathonConsul(), bamboo(), nixy(), marathonAcme(), zdd(), exporter(), bridge()}
 }
 
 // caller is one run of one feature.
