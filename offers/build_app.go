@@ -154,7 +154,9 @@ func appCommand(a *core.App, env []EnvVar) *CommandInfo {
 	}
 	if len(a.Args) > 0 {
 		c.Shell, c.Arguments = false, slices.Clone(a.Args)
-		if a.Container == nil {
+		// The entrypoint of an image stays. Without an image there is none, and the executor dies of a command without
+		// a value ("Executor terminated"): so end Marathon's tasks whose container has no image.
+		if a.Container == nil || a.Container.Docker == nil {
 			c.Value = &c.Arguments[0]
 		}
 	}

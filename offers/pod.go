@@ -150,7 +150,9 @@ func (l *podLaunch) command(k *core.PodContainer, id core.TaskID) *CommandInfo {
 	c := &CommandInfo{}
 	if x := k.Exec; x != nil {
 		c = shellOrArgv(x.Command)
-		if !c.Shell && (x.OverrideEntrypoint == nil || !*x.OverrideEntrypoint) {
+		// The entrypoint of an image stays unless it is to be overridden. Without an image there is none, and the
+		// containerizer wants to know what to run ("Executable path is not specified"): Marathon's tasks fail there.
+		if !c.Shell && k.Image != nil && (x.OverrideEntrypoint == nil || !*x.OverrideEntrypoint) {
 			c.Value = nil
 		}
 	}

@@ -106,7 +106,7 @@ func commandSpec(cmd *mesos.CommandInfo, dir string, base []string, acc account)
 	}
 	switch {
 	case cmd == nil || cmd.Value == nil:
-		return processSpec{}, errNoValue
+		return refused(spec, cmd.GetShell()), errNoValue
 	case cmd.GetShell():
 		spec.Path, spec.Args = "/bin/sh", []string{"sh", "-c", *cmd.Value}
 	default:
@@ -116,6 +116,17 @@ func commandSpec(cmd *mesos.CommandInfo, dir string, base []string, acc account)
 		}
 	}
 	return spec, nil
+}
+
+// refused is what the containerizer makes of a command without a value: a process that says so and fails. Only the tasks
+// of groups come so far, the command executor dies before.
+func refused(spec processSpec, shell bool) processSpec {
+	what := "Executable path"
+	if shell {
+		what = "Shell command"
+	}
+	spec.Path, spec.Args = "/bin/sh", []string{"sh", "-c", "echo " + what + " is not specified >&2; exit 1"}
+	return spec
 }
 
 // baseEnvironment is what the agent gives to every task beside the variables

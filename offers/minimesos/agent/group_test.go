@@ -111,6 +111,22 @@ func TestGroupFetchFailure(t *testing.T) {
 	b.awaitDone("ex-5:0")
 }
 
+// A task of a group whose command has no value and no image runs, for a moment, says why it ends and takes the group with
+// it; the command executor dies of the same (TestCommandWithoutValue).
+func TestGroupWithoutValue(t *testing.T) {
+	for shell, why := range map[bool]string{true: "Shell command is not specified\n", false: "Executable path is not specified\n"} {
+		b := newBench(t, Config{})
+		bad := shellTask("g.a", "")
+		bad.Command = &mesos.CommandInfo{Shell: &shell, Arguments: []string{"/bin/true"}}
+		b.agent.LaunchGroup(killingFramework(), defaultExecutor("ex"), []mesos.TaskInfo{bad, shellTask("g.b", "sleep 1000")})
+		b.awaitEnd("g.a", starting, running, "FAILED executor 'Command exited with status 1'")
+		if got, err := os.ReadFile(filepath.Join(b.agent.Sandbox("fw-1", "g.a"), stderrName)); string(got) != why {
+			t.Errorf("stderr is %q (%v), want %q", got, err, why)
+		}
+		b.awaitDone("ex:0")
+	}
+}
+
 // 21b: a second group in an executor that runs is not killed with the first,
 // and the executor ends once.
 func TestTwoGroupsInOneExecutor(t *testing.T) {

@@ -173,7 +173,7 @@ func (t *task) run() {
 			return
 		}
 	}
-	if err != nil { // the executor dies of it (recording 06)
+	if err != nil && t.group == nil { // the executor dies of it (recording 06)
 		t.terminal(executorTerminated())
 		return
 	}
