@@ -1,5 +1,7 @@
 package core
 
+import "slices"
+
 // ActionKind is one of the four things a deployment step does to a spec (behaviour.md 2.3).
 type ActionKind string
 
@@ -69,18 +71,28 @@ func (d *Deployment) Affects(id PathID) bool {
 
 // AffectedSpecs lists each spec that any action touches once, in order of first mention.
 func (d *Deployment) AffectedSpecs() []Action {
-	seen := make(map[PathID]bool)
-	var out []Action
+	total := 0
+	for _, s := range d.Steps {
+		total += len(s.Actions)
+	}
+	out := make([]Action, 0, total)
+	known := func(id PathID) bool { return slices.ContainsFunc(out, func(a Action) bool { return a.Spec == id }) }
+	if total > fewActions {
+		seen := make(map[PathID]bool, total)
+		known = func(id PathID) bool { was := seen[id]; seen[id] = true; return was }
+	}
 	for _, s := range d.Steps {
 		for _, a := range s.Actions {
-			if !seen[a.Spec] {
-				seen[a.Spec] = true
+			if !known(a.Spec) {
 				out = append(out, a)
 			}
 		}
 	}
 	return out
 }
+
+// fewActions is up to how many actions looking through a list beats a map; nearly all deployments concern one app.
+const fewActions = 8
 
 // CurrentActions are the actions of the running step, none before the first.
 func (d *Deployment) CurrentActions() []Action {

@@ -158,10 +158,11 @@ func (m *Machine) view(a core.Action, d *core.Deployment) *deployments.SpecView 
 // ViewOf is what deployments.Next sees of a spec that is to become target, nil if it is to go. What a client is told
 // beforehand (dryRun) is decided on the same view as what is done.
 func ViewOf(st *state.View, id core.PathID, target core.RunSpec, sentenced []core.InstanceID) *deployments.SpecView {
+	own := definitions(st)
 	v := &deployments.SpecView{Target: target,
 		Instances: slices.AppendSeq(make([]*core.Instance, 0, st.Counts(id).Instances), st.InstancesOf(id)),
-		Healthy:   func(i *core.Instance) bool { return consideredHealthy(st, i) },
-		Ready:     func(i *core.Instance) bool { return consideredReady(st, i) }}
+		Healthy:   func(i *core.Instance) bool { return consideredHealthy(st, own, i) },
+		Ready:     func(i *core.Instance) bool { return consideredReady(st, own, i) }}
 	if target == nil {
 		return v
 	}
@@ -176,12 +177,26 @@ func ViewOf(st *state.View, id core.PathID, target core.RunSpec, sentenced []cor
 	return v
 }
 
+// definitions is specFor for the instances of one spec in a row, which nearly all have the same version.
+func definitions(st *state.View) func(*core.Instance) (core.RunSpec, bool) {
+	var last *core.Instance
+	var spec core.RunSpec
+	var known bool
+	return func(i *core.Instance) (core.RunSpec, bool) {
+		if last == nil || last.Version != i.Version || last.Spec != i.Spec {
+			last = i
+			spec, known = specFor(st, i)
+		}
+		return spec, known
+	}
+}
+
 // consideredHealthy: runs, and all its health checks are alive when its version has any (D-01).
-func consideredHealthy(st *state.View, i *core.Instance) bool {
+func consideredHealthy(st *state.View, own func(*core.Instance) (core.RunSpec, bool), i *core.Instance) bool {
 	if i.Condition != core.Running {
 		return false
 	}
-	s, ok := specFor(st, i)
+	s, ok := own(i)
 	if !ok || !s.HasHealthChecks() {
 		return true
 	}
@@ -211,8 +226,8 @@ func podHealthy(pod *core.Pod, i *core.Instance) bool {
 }
 
 // consideredReady: its readiness check has passed, or there is none.
-func consideredReady(st *state.View, i *core.Instance) bool {
-	s, ok := specFor(st, i)
+func consideredReady(st *state.View, own func(*core.Instance) (core.RunSpec, bool), i *core.Instance) bool {
+	s, ok := own(i)
 	if !ok || !s.HasReadinessChecks() {
 		return true
 	}

@@ -23,8 +23,15 @@ type rollout struct {
 // rolloutOf reads the settings of a spec; what is no positive number is off.
 func rolloutOf(spec core.RunSpec) rollout {
 	labels := spec.SpecLabels()
+	if len(labels) == 0 {
+		return rollout{}
+	}
 	number := func(name string) int {
-		n, err := strconv.Atoi(labels[name])
+		text, set := labels[name]
+		if !set {
+			return 0
+		}
+		n, err := strconv.Atoi(text)
 		if err != nil {
 			return 0
 		}

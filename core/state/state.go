@@ -55,6 +55,8 @@ type State struct {
 	View
 	dirty    map[rowKey]int // where in order a row stands
 	order    []Write
+	born     map[rowKey]bool          // rows that began in this batch; see noteNew
+	void     int                      // places in order that are empty again
 	moved    map[core.PathID]struct{} // specs that changed since the last snapshot
 	uses     map[versionRef]int       // of versions; see use
 	aged     btree.Set[core.PathID]   // see Aged
@@ -63,7 +65,7 @@ type State struct {
 
 // New returns an empty state: a root group and nothing else.
 func New() *State {
-	s := &State{dirty: make(map[rowKey]int), moved: make(map[core.PathID]struct{}), uses: make(map[versionRef]int)}
+	s := &State{dirty: make(map[rowKey]int), born: make(map[rowKey]bool), moved: make(map[core.PathID]struct{}), uses: make(map[versionRef]int)}
 	s.groups.Set(core.Root, &core.Group{ID: core.Root})
 	return s
 }

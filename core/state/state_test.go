@@ -159,6 +159,44 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// TestJournalOfShortLives: a deployment that begins and ends in one batch leaves nothing to write, whatever else is in it;
+// one that was written is deleted (E.1.14).
+func TestJournalOfShortLives(t *testing.T) {
+	names := func(s *State) (out []string) {
+		if n, writes := s.Pending(), s.Flush(); n == len(writes) {
+			for _, w := range writes {
+				out = append(out, fmt.Sprintf("%s %s %t", w.Table, w.Key, w.Value != nil))
+			}
+			return out
+		}
+		return []string{"Pending is not what Flush yields"}
+	}
+	d := func(id string, step int) *core.Deployment { return &core.Deployment{ID: id, Current: step} }
+	s := New()
+	s.PutDeployment(d("short", 1))
+	s.SetFrameworkID("fw")
+	s.PutDeployment(d("long", 1))
+	s.PutDeployment(d("short", 2))
+	s.RemoveDeployment("short")
+	s.PutDeployment(d("again", 1))
+	s.RemoveDeployment("again")
+	s.PutDeployment(d("again", 1))
+	if got := names(s); !slices.Equal(got, []string{"framework id true", "deployments long true", "deployments again true"}) {
+		t.Errorf("first batch: %q", got)
+	}
+	s.PutDeployment(d("long", 2))
+	s.RemoveDeployment("long")
+	s.RemoveDeployment("again")
+	if got := names(s); !slices.Equal(got, []string{"deployments long false", "deployments again false"}) {
+		t.Errorf("second batch: %q", got)
+	}
+	s.PutDeployment(d("short", 1))
+	s.RemoveDeployment("short")
+	if got := names(s); len(got) != 0 {
+		t.Errorf("third batch: %q", got)
+	}
+}
+
 // TestMissingVersion: a current pointer without its version falls back to the newest stored one, else the spec stays out
 // of the tree and is reported (F14).
 func TestMissingVersion(t *testing.T) {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"stadion/core"
 )
@@ -35,22 +36,36 @@ type rowKey struct {
 	key   string
 }
 
-// keptDirty is the number of rows from which the journal's index is made anew: emptying a map costs its largest size.
+// keptDirty is the number of rows from which an index of the journal is made anew: emptying a map costs its largest size.
 const keptDirty = 4096
 
 // note records that a durable row changed; the last change of a row in a batch wins.
 func (s *State) note(t Table, key string, value any) {
 	k := rowKey{t, key}
-	if n, ok := s.dirty[k]; ok {
+	n, ok := s.dirty[k]
+	switch {
+	case !ok:
+		s.dirty[k] = len(s.order)
+		s.order = append(s.order, Write{t, key, value})
+	case value == nil && s.born[k]:
+		s.order[n] = Write{}
+		s.void++
+		delete(s.dirty, k)
+		delete(s.born, k)
+	default:
 		s.order[n].Value = value
-		return
 	}
-	s.dirty[k] = len(s.order)
-	s.order = append(s.order, Write{t, key, value})
+}
+
+// noteNew is note for a row that the store cannot have yet: when it goes again in the same batch, the store never hears
+// of it.
+func (s *State) noteNew(t Table, key string, value any) {
+	s.note(t, key, value)
+	s.born[rowKey{t, key}] = true
 }
 
 // Pending is the number of rows that changed since the last Flush.
-func (s *State) Pending() int { return len(s.order) }
+func (s *State) Pending() int { return len(s.order) - s.void }
 
 // Flush takes the journal: one write per changed row, in the order of their first change.
 func (s *State) Flush() []Write {
@@ -58,13 +73,21 @@ func (s *State) Flush() []Write {
 		return nil
 	}
 	out := s.order
-	s.order = nil
-	if len(s.dirty) > keptDirty {
-		s.dirty = make(map[rowKey]int)
-	} else {
-		clear(s.dirty)
+	if s.void > 0 {
+		out = slices.DeleteFunc(out, func(w Write) bool { return w.Table == "" })
 	}
+	s.order, s.void = nil, 0
+	s.dirty, s.born = emptied(s.dirty), emptied(s.born)
 	return out
+}
+
+// emptied is a map without entries: the same one, unless it has grown large.
+func emptied[V any](m map[rowKey]V) map[rowKey]V {
+	if len(m) > keptDirty {
+		return make(map[rowKey]V)
+	}
+	clear(m)
+	return m
 }
 
 // Load puts one stored row into an empty state without noting it. Rows may come in any order.
@@ -236,13 +259,17 @@ func (s *State) RemoveGroup(id core.PathID) {
 
 // PutDeployment stores a deployment and locks its specs for it.
 func (s *State) PutDeployment(d *core.Deployment) {
-	s.setDeployment(d)
-	s.note(TableDeployment, d.ID, d)
+	if s.setDeployment(d) {
+		s.noteNew(TableDeployment, d.ID, d)
+	} else {
+		s.note(TableDeployment, d.ID, d)
+	}
 }
 
-func (s *State) setDeployment(d *core.Deployment) {
+func (s *State) setDeployment(d *core.Deployment) (isNew bool) {
 	s.useAll(refsOfDeployment(d), 1)
-	if old, had := s.deployments.Set(d.ID, d); had {
+	old, had := s.deployments.Set(d.ID, d)
+	if had {
 		s.useAll(refsOfDeployment(old), -1)
 	}
 	for _, a := range d.AffectedSpecs() {
@@ -250,6 +277,7 @@ func (s *State) setDeployment(d *core.Deployment) {
 			s.touch(a.Spec)
 		}
 	}
+	return !had
 }
 
 // RemoveDeployment removes a deployment and frees the specs it still holds (D-24).
