@@ -43,13 +43,12 @@ func (e *encoder) deployment(snap *state.Snapshot, d *core.Deployment, stall boo
 	e.raw(`,"affectedPods":`)
 	e.affected(affected, true)
 	e.raw(`,"steps":`)
-	e.json(core.WireSteps(d.Steps))
+	e.steps(d.Steps)
 	e.raw(`,"currentActions":[`)
 	first := true
 	for _, a := range d.CurrentActions() {
 		e.comma(&first)
-		e.field(`{"action":`, a.WireName())
-		e.field(map[bool]string{true: `,"pod":`, false: `,"app":`}[a.Pod], string(a.Spec))
+		e.action(a)
 		e.raw(`,"readinessCheckResults":`)
 		e.readiness(snap, a.Spec)
 		e.raw("}")
@@ -64,6 +63,35 @@ func (e *encoder) deployment(snap *state.Snapshot, d *core.Deployment, stall boo
 		e.stall(snap, &st)
 	}
 	e.raw("}")
+}
+
+// steps writes what core.WireSteps are in JSON: a list of thousands of deployments is mostly this.
+func (e *encoder) steps(list []core.Step) {
+	e.raw("[")
+	for n, s := range list {
+		if n > 0 {
+			e.raw(",")
+		}
+		e.raw(`{"actions":[`)
+		first := true
+		for _, a := range s.Actions {
+			e.comma(&first)
+			e.action(a)
+			e.raw("}")
+		}
+		e.raw("]}")
+	}
+	e.raw("]")
+}
+
+// action begins an action: its kind and what it is done to.
+func (e *encoder) action(a core.Action) {
+	e.field(`{"action":`, a.WireName())
+	if a.Pod {
+		e.field(`,"pod":`, string(a.Spec))
+	} else {
+		e.field(`,"app":`, string(a.Spec))
+	}
 }
 
 func (e *encoder) affected(list []core.Action, pods bool) {

@@ -167,9 +167,11 @@ func fieldsOf(spec core.RunSpec) (map[string]json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", spec.SpecID(), err)
 	}
-	var out map[string]json.RawMessage
-	if err := json.Unmarshal(text, &out); err != nil {
-		return nil, fmt.Errorf("take %s apart: %w", spec.SpecID(), err)
+	out := make(map[string]json.RawMessage, typicalFields)
+	if !members(text, func(name string, value []byte) { out[name] = value }) {
+		return nil, fmt.Errorf("take %s apart: not an object as it is encoded here", spec.SpecID())
 	}
 	return out, nil
 }
+
+const typicalFields = 24 // of a definition

@@ -299,6 +299,9 @@ func (v *View) Readiness(t core.TaskID) (Readiness, bool) { return v.readiness.G
 
 // ReadinessOf iterates over the readiness results of a spec's tasks.
 func (v *View) ReadinessOf(spec core.PathID) iter.Seq[Readiness] {
+	if v.readiness.Len() == 0 {
+		return func(func(Readiness) bool) {}
+	}
 	return values(&v.readiness, instancePrefix(spec))
 }
 

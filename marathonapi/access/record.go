@@ -106,7 +106,7 @@ func (r *Record) shown(v json.RawMessage) json.RawMessage {
 	if len(v) == 0 {
 		return nil
 	}
-	if r.mask != nil && r.mask.Match(v) {
+	if r.mask != nil && (v[0] == '{' || v[0] == '[') && r.mask.Match(v) { // nothing else has keys
 		var any any
 		d := json.NewDecoder(bytes.NewReader(v))
 		d.UseNumber()
