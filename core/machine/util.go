@@ -26,9 +26,29 @@ func specFor(v *state.View, i *core.Instance) (core.RunSpec, bool) {
 
 // put stores an instance, keeps the machine's own indexes and marks its spec.
 func (m *Machine) put(i *core.Instance) {
-	m.st.PutInstance(i)
+	old := m.st.PutInstance(i)
 	m.index(i)
-	m.touch(i.Spec)
+	if old == nil || !m.onItsWay(old, i) {
+		m.touch(i.Spec)
+	}
+}
+
+// onItsWay: an instance that is wanted came further on its way and does not run yet. No decision on its spec asks how far
+// such a one is: it is alive, neither healthy nor done, and no victim, or it would have been told to stop already. In a
+// storm of launches two of three moves are of this kind, each of which cost a look at the spec. Only what is shown of a
+// stall tells waiting for offers from waiting for a start.
+func (m *Machine) onItsWay(old, i *core.Instance) bool {
+	if old.Goal != core.GoalRunning || i.Goal != core.GoalRunning || old.Version != i.Version || m.st.Stalled() {
+		return false
+	}
+	switch old.Condition {
+	case core.Provisioned, core.Staging, core.Starting:
+		return i.Condition == core.Provisioned || i.Condition == core.Staging || i.Condition == core.Starting
+	case core.Scheduled: // launched for the first time, and not by an upgrade that would rather see it gone
+		now, known := m.st.Spec(i.Spec)
+		return i.Condition == core.Provisioned && i.Incarnation == 1 && known && now.SpecVersion() == i.Version
+	}
+	return false
 }
 
 // index brings the volatile indexes in line with a row.

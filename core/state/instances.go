@@ -2,12 +2,13 @@ package state
 
 import "stadion/core"
 
-// PutInstance stores an instance and brings the counters up to date.
-func (s *State) PutInstance(i *core.Instance) {
-	old := s.setInstance(i)
+// PutInstance stores an instance and brings the counters up to date. It returns the row before, nil without.
+func (s *State) PutInstance(i *core.Instance) (old *core.Instance) {
+	old = s.setInstance(i)
 	if i.Durable() || old != nil && old.Durable() {
 		s.note(TableInstance, string(i.ID), i)
 	}
+	return old
 }
 
 // RemoveInstance forgets an instance and its health.

@@ -308,6 +308,9 @@ func (v *View) ReadinessOf(spec core.PathID) iter.Seq[Readiness] {
 // Stall is what a deployment waits for.
 func (v *View) Stall(deployment string) (Stall, bool) { return v.stalls.Get(deployment) }
 
+// Stalled reports whether any deployment is shown as waiting for something.
+func (v *View) Stalled() bool { return v.stalls.Len() > 0 }
+
 // Refused tells why the master does not let us use a role (D-49); false for a role that it lets us use.
 func (v *View) Refused(role string) (why string, refused bool) { return v.refused.Get(role) }
 
