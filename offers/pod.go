@@ -59,7 +59,7 @@ type podLaunch struct {
 // launchPod builds the task group of a pod (behaviour.md 11.2). All host ports and volumes go to the executor.
 func (t *attempt) launchPod(m *Match, got pieces, ports, volumes []Resource, host []int) {
 	own := *t // so that t itself need not live on the heap for every offer that does not fit
-	l := podLaunch{attempt: &own, pod: t.c.pod, executor: executorID(t.inst.ID)}
+	l := podLaunch{attempt: &own, pod: t.c.pod, executor: executorID(t.inst.ID, m.Incarnation)}
 	m.HostPorts = make(map[string][]int, len(l.pod.Containers))
 	for i := range l.pod.Containers {
 		k := &l.pod.Containers[i]
@@ -78,15 +78,20 @@ func (t *attempt) launchPod(m *Match, got pieces, ports, volumes []Resource, hos
 	m.Operations = []Operation{{LaunchGroup: group}}
 }
 
-// executorID is "instance-<safePath>.<uuid>" for the instance "<safePath>.instance-<uuid>" (behaviour.md 6.1).
-func executorID(id core.InstanceID) string {
+// executorID is "instance-<safePath>.<uuid>" for the first launch of the instance "<safePath>.instance-<uuid>"
+// (behaviour.md 6.1). Each further one has an executor of its own, ".2" and so on: an agent hands a group whose executor
+// it still knows to that one, which is about to end and takes the group with it ("Executor terminated").
+func executorID(id core.InstanceID, incarnation int) string {
+	out := "instance-" + string(id)
 	at := strings.LastIndexByte(string(id), '.')
 	path, rest := string(id)[:max(at, 0)], string(id)[at+1:]
-	prefix, uuid, ok := strings.Cut(rest, "-")
-	if !ok {
-		return "instance-" + string(id)
+	if prefix, uuid, ok := strings.Cut(rest, "-"); ok {
+		out = prefix + "-" + path + "." + uuid
 	}
-	return prefix + "-" + path + "." + uuid
+	if incarnation > 1 {
+		out += "." + strconv.Itoa(incarnation)
+	}
+	return out
 }
 
 func endpointPorts(list []core.Endpoint, host []int) []appPort {

@@ -282,3 +282,21 @@ func TestDiscoveryByNetwork(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// behaviour 6.1: the executor of a pod is named after the instance, from the second launch on also after the launch: the
+// executor of the last one may still be going away on the same agent, and a group that comes under its id ends with it.
+func TestExecutorOfEachLaunch(t *testing.T) {
+	const spec = `{"containers":[{"name":"c","resources":{"cpus":0.1,"mem":32,"disk":0,"gpus":0},"exec":{"command":{"shell":"x"}}}],"networks":[{"mode":"host"}]}`
+	for before, want := range map[int]string{0: "instance-prod_pod.i1", 1: "instance-prod_pod.i1.2", 41: "instance-prod_pod.i1.42"} {
+		o := offer(scalar("cpus", 4, "*"), scalar("mem", 4096, "*"), scalar("disk", 10000, "*"))
+		n := need(definition(t, []byte(spec)))
+		n.Instance.ID, n.Instance.Incarnation = "prod_pod.instance-i1", before
+		m := TryMatch(config(), now, nil, o, o.Resources, n)
+		if len(m.Operations) != 1 {
+			t.Fatalf("no match: %v %s", m.Reasons, m.Problem)
+		}
+		if got := m.Operations[0].LaunchGroup.Executor.ID; got != want {
+			t.Errorf("after %d launches: executor %q, want %q", before, got, want)
+		}
+	}
+}

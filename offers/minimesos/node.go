@@ -49,6 +49,7 @@ type node struct {
 	frameworks map[string]*nodeFramework
 	operations map[string]*nodeOperation // by operation uuid
 	lingering  map[taskKey]bool          // executors of ended tasks that are still going away
+	ending     map[taskKey]bool          // default executors likewise, by the executor's id
 	networks   []mesos.NetworkInfo
 	ping       *timer // until the master gives the agent up
 }
@@ -80,7 +81,7 @@ func newNode(c *Cluster, cfg AgentConfig, index int) *node {
 	n := &node{
 		c: c, cfg: cfg, name: cfg.Hostname, port: int32(agentPortBase + index),
 		tasks: map[taskKey]*nodeTask{}, frameworks: map[string]*nodeFramework{},
-		operations: map[string]*nodeOperation{}, lingering: map[taskKey]bool{},
+		operations: map[string]*nodeOperation{}, lingering: map[taskKey]bool{}, ending: map[taskKey]bool{},
 	}
 	if c.nodeByHost(n.name) != nil {
 		n.name = fmt.Sprintf("%s-%d", cfg.Hostname, index+1)
@@ -143,7 +144,17 @@ func (n *node) launchGroup(fw *mesos.FrameworkInfo, ex *mesos.ExecutorInfo, task
 		key := taskKey{fw.ID.Value, tasks[i].TaskID.Value}
 		n.addTask(fw, key, &nodeTask{info: &tasks[i], executor: ex, uses: uses[i], role: role, state: mesos.TASK_STAGING})
 	}
-	n.runner.launchGroup(fw, ex, tasks)
+	if !n.ending[taskKey{fw.ID.Value, ex.ExecutorID.Value}] {
+		n.runner.launchGroup(fw, ex, tasks)
+		return
+	}
+	for i := range tasks { // handed to the executor that is there, which ends
+		message := "Executor terminated"
+		n.emit(fw.ID.Value, &mesos.TaskStatus{
+			TaskID: tasks[i].TaskID, State: mesos.TASK_FAILED.Enum(), ExecutorID: &ex.ExecutorID,
+			Source: mesos.SOURCE_AGENT.Enum(), Reason: mesos.REASON_EXECUTOR_TERMINATED.Enum(), Message: &message,
+		})
+	}
 }
 
 // emit enters a status of a task into its update stream. Statuses of tasks the
@@ -169,21 +180,38 @@ func (n *node) emit(fid string, st *mesos.TaskStatus) {
 	t.state, t.last = st.GetState(), st
 	t.updates = append(t.updates, st)
 	n.logUpdate(key, st)
-	if terminal(t.state) && t.executor == nil {
-		n.linger(key)
+	if terminal(t.state) {
+		n.linger(key, t.executor)
 	}
 	if len(t.updates) == 1 {
 		n.send(key, t)
 	}
 }
 
-// linger keeps the id of an ended command task in use while its executor goes away.
-func (n *node) linger(key taskKey) {
-	if n.c.cfg.Simulated != nil {
+// linger keeps the id of an ended command task, or of the default executor whose last task it was, in use while the
+// executor goes away.
+func (n *node) linger(key taskKey, ex *mesos.ExecutorInfo) {
+	away := n.lingering
+	switch {
+	case n.c.cfg.Simulated != nil:
 		return
+	case ex != nil && (ex.Type != mesos.ExecutorInfo_DEFAULT || n.serves(key.framework, ex.ExecutorID.Value)):
+		return
+	case ex != nil:
+		key.task, away = ex.ExecutorID.Value, n.ending
 	}
-	n.lingering[key] = true
-	n.c.timers.after(n.c.cfg.ExecutorLinger, func() { delete(n.lingering, key) })
+	away[key] = true
+	n.c.timers.after(n.c.cfg.ExecutorLinger, func() { delete(away, key) })
+}
+
+// serves tells whether an executor has tasks that have not ended.
+func (n *node) serves(fid, executor string) bool {
+	for key, t := range n.tasks {
+		if key.framework == fid && t.executor != nil && t.executor.ExecutorID.Value == executor && !terminal(t.state) {
+			return true
+		}
+	}
+	return false
 }
 
 // send forwards the first open update and arranges for its repetition.

@@ -299,3 +299,24 @@ func TestAgentOperatorAPI(t *testing.T) {
 		t.Errorf("statistics: %s %v", text, err)
 	}
 }
+
+// A default executor whose last task has ended goes away within a second. A group that comes meanwhile under its id is
+// handed to it and ends with it; one under another id runs.
+func TestGroupForAnEndingExecutor(t *testing.T) {
+	c := testCluster(t, 1, func(cfg *Config) { cfg.Simulated, cfg.ExecutorLinger = nil, time.Hour })
+	f := newFramework(t, c, "web").subscribe()
+	launch := func(executor, id string) {
+		o := f.offers()[0]
+		f.accept([]mesos.Offer{o}, groupOf(f, executor, shellTask(id, &o, "sleep 1000")))
+	}
+	launch("ex", "a")
+	f.update("a", mesos.TASK_RUNNING)
+	f.must(&scheduler.Call{Type: scheduler.Call_KILL, Kill: &scheduler.Call_Kill{TaskID: mesos.TaskID{Value: "a"}}})
+	f.update("a", mesos.TASK_KILLED)
+	launch("ex", "b")
+	if st := f.update("b", mesos.TASK_FAILED); st.GetMessage() != "Executor terminated" || st.GetReason() != mesos.REASON_EXECUTOR_TERMINATED || st.GetSource() != mesos.SOURCE_AGENT {
+		t.Errorf("a group for an executor that ends: %v", st)
+	}
+	launch("ex.2", "c")
+	f.update("c", mesos.TASK_RUNNING)
+}
