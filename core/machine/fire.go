@@ -36,6 +36,8 @@ func (m *Machine) fire(t timer) {
 		m.market.demand(m, core.PathID(spec))
 	case timerUnreachable:
 		m.unreachableDue(core.InstanceID(t.key))
+	case timerSeek:
+		m.seek(core.InstanceID(t.key))
 	case timerKillRetry:
 		m.retryKill(core.InstanceID(t.key))
 	case timerReservation:

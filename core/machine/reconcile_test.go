@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"stadion/core"
 	"stadion/offers"
@@ -75,5 +77,42 @@ func TestReconciliationInSteps(t *testing.T) {
 	}
 	if len(asked) != 1 || asked[refs[tasks-1].TaskID] != 1 {
 		t.Errorf("%d tasks were asked for again, of one that is open", len(asked))
+	}
+}
+
+// D-18, D-23: of a task that is out of sight the master is asked every minute or two, not with the next full reconciliation
+// only. Of an agent that was taken down for maintenance it has said TASK_LOST once, and says nothing when the agent is back.
+func TestOutOfSightIsSought(t *testing.T) {
+	r := newRig(t)
+	id := r.running(`{"id":"/a","unreachableStrategy":"disabled"}`)[0]
+	task := r.get(id).Tasks[0].ID
+	asks := func(b *Batch) (n int) {
+		for _, c := range calls[offers.Reconcile](b) {
+			if slices.Contains(c.Tasks, offers.TaskRef{TaskID: task, AgentID: "S-a"}) {
+				n++
+			}
+		}
+		return n
+	}
+	r.status(id, "TASK_RUNNING", reason("RECONCILIATION"))
+	if n := asks(r.wait(5 * time.Minute)); n != 0 {
+		t.Fatalf("a running task is asked for %d times", n)
+	}
+	lost := func() {
+		r.status(id, "TASK_LOST", reason("AGENT_REMOVED"), message("Agent a removed: Operator initiated 'Machine DOWN'"))
+	}
+	lost()
+	for n := range 3 { // the answer that it is still out of sight changes nothing
+		if asks(r.wait(2*time.Minute)) == 0 {
+			t.Fatalf("not asked for after %d minutes", 2*n+2)
+		}
+		r.status(id, "TASK_UNREACHABLE", reason("RECONCILIATION"))
+	}
+	r.status(id, "TASK_UNKNOWN", reason("RECONCILIATION"))
+	if c := r.get(id).Condition; c != core.Unknown {
+		t.Errorf("a task unknown to the master leaves the instance %s", c)
+	}
+	if n := asks(r.wait(5 * time.Minute)); n != 0 {
+		t.Errorf("an ended task is asked for %d times", n)
 	}
 }

@@ -27,6 +27,7 @@ const (
 	timerDeadline                     // key: deployment id
 	timerRelease                      // key: freeingKey; see whether a reservation is gone
 	timerRetain                       // the retention run goes on
+	timerSeek                         // key: instance id; ask for what is out of sight
 )
 
 type timer struct {

@@ -7,6 +7,7 @@ import (
 const (
 	overdueFirstMs = 30000
 	overdueEveryMs = 5000
+	seekEveryMs    = 60000 // how often the master is asked for tasks out of sight
 )
 
 // armUnreachable sets the timer for the next thing that happens to an unreachable instance (D-18).
@@ -28,6 +29,29 @@ func (m *Machine) armUnreachable(i *core.Instance) {
 		due = since.Add(ms(int64(u.ExpungeAfterSeconds) * 1000))
 	}
 	m.timers.set(timerUnreachable, string(i.ID), due)
+}
+
+// nextSeek is the same for all that come out of sight in one minute, so that one call asks for many.
+func (m *Machine) nextSeek() core.Timestamp { return (m.now/seekEveryMs + 2) * seekEveryMs }
+
+// seek asks the master again for the tasks of an instance out of sight. Of an agent that an operator took down, or in whose
+// place another one registered, the master says once that its tasks are lost and never again what became of them; asked, it
+// says that it does not know them (D-18, D-23).
+func (m *Machine) seek(id core.InstanceID) {
+	i, ok := m.st.Instance(id)
+	if !ok || i.Condition != core.Unreachable && i.Condition != core.UnreachableInactive {
+		return
+	}
+	m.timers.set(timerSeek, string(id), m.nextSeek())
+	if i.Agent == nil || !m.market.connected {
+		return
+	}
+	for _, t := range i.Tasks {
+		if !t.Condition.Terminal() {
+			m.recon.open.Set(t.ID, i.Agent.ID)
+		}
+	}
+	m.recon.ask()
 }
 
 func unreachableSince(i *core.Instance) (at core.Timestamp) {

@@ -61,6 +61,9 @@ func (m *Machine) index(i *core.Instance) {
 		if len(i.Tasks) > 0 {
 			m.starts.Set(i.ID, i.Tasks[0].StagedAt)
 		}
+	case core.Unreachable, core.UnreachableInactive:
+		m.starts.Delete(i.ID)
+		m.timers.ensure(timerSeek, string(i.ID), m.nextSeek())
 	default:
 		m.starts.Delete(i.ID)
 	}
@@ -87,7 +90,7 @@ func (m *Machine) expunge(i *core.Instance) {
 	m.kills.settled(i.ID)
 	m.releases.Delete(freeingKey(i))
 	m.timers.drop(timerRelease, freeingKey(i))
-	for _, k := range []timerKind{timerKillRetry, timerUnreachable, timerReservation} {
+	for _, k := range []timerKind{timerKillRetry, timerUnreachable, timerSeek, timerReservation} {
 		m.timers.drop(k, string(i.ID))
 	}
 	for _, t := range i.Tasks {
