@@ -154,7 +154,7 @@ var flagTable = []flagRow{
 	{"task_reservation_timeout", "20000", millis, kept, "launching", "give up unused reservations after this"},
 	{"task_lost_expunge_initial_delay", "300000", millis, ignored, "launching", "each unreachable instance has its own timer"},
 	{"task_lost_expunge_interval", "30000", millis, ignored, "launching", "each unreachable instance has its own timer"},
-	{"reconciliation_initial_delay", "15000", millis, ignored, "launching", "tasks are asked for at each registration"},
+	{"reconciliation_initial_delay", "15000", millis, kept, "launching", "tasks are asked for at each registration; what ran and is unknown so early is asked for again"},
 	{"reconciliation_interval", "600000", millis, kept, "launching", "rest between two full reconciliations"},
 	{"scale_apps_initial_delay", "15000", millis, kept, "launching", "first look at all counts"},
 	{"scale_apps_interval", "300000", millis, kept, "launching", "rest between two looks at all counts"},

@@ -193,6 +193,7 @@ func (o *options) readMachine(f *flagSet) error {
 	c.DeclineMs, c.OfferTimeoutMs, c.MinReviveMs, c.SuppressOffers = f.int64("decline_offer_duration"), f.int64("offer_matching_timeout"), f.int64("min_revive_offers_interval"), f.on("suppress_offers")
 	c.KillRetryMs, c.LaunchConfirmMs, c.LaunchMs = f.int64("kill_retry_timeout"), f.int64("task_launch_confirm_timeout"), f.int64("task_launch_timeout")
 	c.ReconcileIntervalMs, c.ScaleInitialMs, c.ScaleIntervalMs = f.int64("reconciliation_interval"), f.int64("scale_apps_initial_delay"), f.int64("scale_apps_interval")
+	c.DoubtMs = f.int64("reconciliation_initial_delay")
 	o.machine = c
 	return nil
 }

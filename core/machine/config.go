@@ -32,6 +32,7 @@ type Config struct {
 	LaunchConfirmMs     int64 // Provisioned longer than this is killed
 	LaunchMs            int64 // Staging or Starting longer than this is killed
 	ReconcileIntervalMs int64
+	DoubtMs             int64 // what ran and is unknown to the master so soon after a registration is asked for again
 	ScaleInitialMs      int64
 	ScaleIntervalMs     int64
 	// Spared are instances whose stored rows could not be read (F14): their tasks are not killed as unknown (R6).
@@ -52,7 +53,7 @@ func DefaultConfig() Config {
 		Plan: deployments.Flags{PortMin: 10000, PortMax: 20000}, MesosRole: "*",
 		MaxRows: 120, MaxRunningDeployments: 100, MaxVersions: 50, KillChunk: 100, LaunchTokenRefreshMs: 30000, ReplacedPerPeriod: 1000, AvoidAfter: 3,
 		DeclineMs: 120000, OfferTimeoutMs: 3000, MinReviveMs: 1000, SuppressOffers: true, KillRetryMs: 30000,
-		LaunchConfirmMs: 300000, LaunchMs: 300000, ReconcileIntervalMs: 600000,
+		LaunchConfirmMs: 300000, LaunchMs: 300000, ReconcileIntervalMs: 600000, DoubtMs: 15000,
 		ScaleInitialMs: 15000, ScaleIntervalMs: 300000, StallMs: 300000,
 	}
 }

@@ -22,7 +22,8 @@ const (
 // ask again (behaviour.md 5.8).
 type market struct {
 	connected bool
-	told      bool // the master knows our roles in this connection
+	since     core.Timestamp // of the last registration
+	told      bool           // the master knows our roles in this connection
 	roles     btree.Map[string, *stand]
 	sent      []string // roles of the last UPDATE_FRAMEWORK or SUBSCRIBE
 	sweptAt   core.Timestamp
@@ -115,7 +116,7 @@ func (m *Machine) sweepRoles() {
 
 // subscribed begins a connection: what the master knows of us is told anew, and every task is asked for.
 func (m *Machine) subscribed(e offers.Subscribed) {
-	m.market.connected, m.market.told = true, false
+	m.market.connected, m.market.told, m.market.since = true, false, m.now
 	m.queue.held = nil
 	m.st.SetMesos(state.Mesos{Connected: true, MasterURL: e.MasterURL, HomeRegion: e.HomeRegion})
 	m.cfg.Offers.HomeRegion, m.cfg.Offers.FrameworkID = e.HomeRegion, e.FrameworkID

@@ -46,6 +46,18 @@ func (m *Machine) hear() {
 	}
 }
 
+// doubtful: a task that ran is unknown to a master that may not have heard of its agent yet. A master that keeps no registry
+// (--registry=in_memory) knows agents only once they have registered with it, and answers for the others that it knows
+// nothing. Such a task is asked for again instead of being replaced (F15).
+func (m *Machine) doubtful(t *core.Task, u *offers.StatusUpdate) bool {
+	if u.State != "TASK_UNKNOWN" || u.Reason != "RECONCILIATION" || t.Status == nil || m.now >= m.market.since.Add(ms(m.cfg.DoubtMs)) {
+		return false
+	}
+	m.recon.open.Set(u.TaskID, u.AgentID)
+	m.timers.ensure(timerRetry, "", m.now+reconcileFirstMs)
+	return true
+}
+
 // begin starts a full reconciliation: explicit for every task that may live, then implicit for those we do not know.
 // Intents whose launch may never have left a former leader are asked for too, and what has ended but holds a
 // reservation: the answer tells when its agent is gone for good (D-48).

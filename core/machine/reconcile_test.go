@@ -116,3 +116,29 @@ func TestOutOfSightIsSought(t *testing.T) {
 		t.Errorf("an ended task is asked for %d times", n)
 	}
 }
+
+// F15: a new master without a registry says of every task whose agent has not come back yet that it does not know it. What
+// ran is asked for again until the agents had time, not replaced; what it still does not know then is.
+func TestUnknownToANewMaster(t *testing.T) {
+	r := newRig(t)
+	ids := r.running(`{"id":"/a","instances":2}`)
+	r.subscribe()
+	for _, id := range ids {
+		b := r.status(id, "TASK_UNKNOWN", reason("RECONCILIATION"))
+		if c := r.get(id).Condition; c != core.Running || len(told(b)) > 0 {
+			t.Errorf("at once: %s, events %v", c, told(b))
+		}
+	}
+	b := r.wait(reconcileFirstMs * time.Millisecond)
+	asked := calls[offers.Reconcile](b)
+	if len(asked) != 1 || len(asked[0].Tasks) != 2 {
+		t.Fatalf("asked again: %v", asked)
+	}
+	r.status(ids[0], "TASK_RUNNING", reason("RECONCILIATION"))
+	r.status(ids[1], "TASK_UNKNOWN", reason("RECONCILIATION"))
+	r.wait(10 * time.Second)
+	r.status(ids[1], "TASK_UNKNOWN", reason("RECONCILIATION"))
+	if a, b := r.get(ids[0]).Condition, r.get(ids[1]).Condition; a != core.Running || b != core.Unknown {
+		t.Errorf("after 15 seconds: %s, %s", a, b)
+	}
+}

@@ -108,6 +108,9 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		}
 		return
 	}
+	if m.doubtful(&old, &u) {
+		return
+	}
 	if cond.Terminal() && neverLeft(old, u) {
 		cond = core.Unknown // nothing failed, so nothing is delayed
 	}

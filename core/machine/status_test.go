@@ -530,6 +530,7 @@ func TestLostTaskShowsUp(t *testing.T) {
 			r := newRig(t)
 			id := r.running(`{"id":"/web"}`)[0]
 			task := r.get(id).Tasks[0].ID
+			r.wait(15 * time.Second) // before that, what is unknown is doubted
 			r.status(id, state, reason("RECONCILIATION"))
 			if b := r.status(id, alive, reason("AGENT_REREGISTERED")); !slices.Equal(kills(b), []core.TaskID{task}) || acks(b) != 1 || !r.get(id).Scheduled() {
 				t.Errorf("%s, then %s: kills %v", state, alive, kills(b))
