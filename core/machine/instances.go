@@ -74,11 +74,16 @@ func (m *Machine) orphans(id core.PathID) {
 	if m.st.Counts(id).Instances == 0 || !m.recon.heard || m.spares(id) {
 		return
 	}
-	m.log(true, id, "%d instances belong to no app or pod: ending them", m.st.Counts(id).Instances)
 	var all []*core.Instance
 	for i := range m.st.InstancesOf(id) {
-		all = append(all, i)
+		if i.Goal != core.GoalDecommissioned { // those of a removed app that wait for their volumes to be destroyed are ending
+			all = append(all, i)
+		}
 	}
+	if len(all) == 0 {
+		return
+	}
+	m.log(true, id, "%d instances belong to no app or pod: ending them", len(all))
 	for _, i := range all {
 		if !m.room() {
 			m.touch(id)

@@ -191,14 +191,19 @@ func TestResidentWipe(t *testing.T) {
 	r.frees(id, offer)
 }
 
-// TestRemovedResident: the deletion of a resident app does not wait for its reservations (2.6).
+// TestRemovedResident: the deletion of a resident app does not wait for its reservations (2.6). What they belong to is
+// ending, which is nothing to warn of.
 func TestRemovedResident(t *testing.T) {
 	r := newRig(t)
 	id := r.resident(db)
 	offer := r.dbOffer("a", id)
 	r.change(core.Change{Remove: []core.PathID{"/db"}})
-	if b := r.status(id, "TASK_KILLED"); !tells(b, "deployment_success") {
+	b := r.status(id, "TASK_KILLED")
+	if !tells(b, "deployment_success") {
 		t.Errorf("%v", told(b))
+	}
+	if b.add(r.wait(time.Second)); len(b.Logs) > 0 {
+		t.Errorf("%+v", b.Logs)
 	}
 	r.frees(id, offer)
 }
