@@ -191,6 +191,42 @@ func TestResidentWipe(t *testing.T) {
 	r.frees(id, offer)
 }
 
+// TestResidentOutOfReach: a resident instance waits for its agent (7.6), and as that may come back without the task, which
+// Mesos tells only those who ask, the task is asked for again and again.
+func TestResidentOutOfReach(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	task := id.Task("_app", 1)
+	asked := func(d time.Duration) (n int) {
+		for _, c := range r.wait(d).Calls {
+			if q, ok := c.(offers.Reconcile); ok && slices.Contains(q.Tasks, offers.TaskRef{TaskID: task, AgentID: r.get(id).Agent.ID}) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := asked(time.Minute); n != 0 {
+		t.Fatalf("asked for a running task %d times", n)
+	}
+	r.status(id, "TASK_UNREACHABLE")
+	for _, wait := range []time.Duration{5 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second} {
+		if n := asked(wait); n != 1 {
+			t.Fatalf("asked %d times within %v", n, wait)
+		}
+		r.status(id, "TASK_UNREACHABLE")
+	}
+	r.status(id, "TASK_GONE")
+	if i := r.get(id); i.Launched() || i.Reservation == nil {
+		t.Fatalf("%+v", i)
+	}
+	if n := asked(5 * time.Minute); n != 0 {
+		t.Errorf("asked for what is known %d times", n)
+	}
+	if got := launches(r.give(r.dbOffer("a", id))); !slices.Equal(got, []core.TaskID{id.Task("_app", 2)}) {
+		t.Errorf("launched %v", got)
+	}
+}
+
 // TestRemovedResident: the deletion of a resident app does not wait for its reservations (2.6). What they belong to is
 // ending, which is nothing to warn of.
 func TestRemovedResident(t *testing.T) {
