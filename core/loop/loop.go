@@ -20,6 +20,7 @@ const (
 	MaxCommands = 1024  // commands that wait to be looked at
 	MaxEvents   = 8192  // events of the master and the probes that wait to be looked at
 	MaxBatch    = 4096  // events in one batch
+	drainAtOnce = 1024  // of them taken in one turn, some milliseconds' work; more come in while the store is at work
 	MaxWaiters  = 16384 // commands that wait for their answer
 	MaxEffects  = 16384 // calls, replies and notices in one batch before it takes no more events
 

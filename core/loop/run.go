@@ -88,9 +88,10 @@ func (l *Loop) wait(ctx context.Context, beat <-chan time.Time) error {
 	return nil
 }
 
-// drain steps what waits in the inbox, commands and events by turns, until the batch is full.
+// drain steps what waits in the inbox, commands and events by turns, until the batch is full or has got enough at once:
+// whoever gave a command waits for all of the batch (P28).
 func (l *Loop) drain() {
-	for !l.full() {
+	for enough := l.stepped + drainAtOnce; l.stepped < enough && !l.full(); {
 		idle := true
 		select {
 		case ev := <-l.events:

@@ -41,3 +41,45 @@ func TestLongestTurn(t *testing.T) {
 	b.Post(machine.HealthReport{})
 	await(t, "the turn", func() bool { return b.LongestTurn() >= slow })
 }
+
+// answering is told how many events are in each batch that answers.
+type answering struct {
+	noMeter
+	events chan int
+}
+
+func (a answering) Settled(b *machine.Batch, events int, _ time.Duration) {
+	if len(b.Replies) > 0 {
+		a.events <- events
+	}
+}
+
+// A command that meets a full inbox is answered with a small part of it, not after all of it (P28).
+func TestACommandDoesNotWaitForAllEvents(t *testing.T) {
+	held, release, meter := make(chan bool), make(chan bool), answering{events: make(chan int, 1)}
+	b := start(t, func(b *bench, c *Config) {
+		c.Meter = meter
+		b.m.stepped = func(ev machine.Event) {
+			if h, ok := ev.(machine.HealthReport); ok && h.Cause == "hold" {
+				held <- true
+				<-release
+			}
+		}
+	})
+	b.Post(machine.HealthReport{Cause: "hold"})
+	<-held
+	for range 3 * drainAtOnce {
+		b.Post(machine.HealthReport{})
+	}
+	got := b.submit("/a")
+	await(t, "the command in the inbox", func() bool { return len(b.commands) == 1 })
+	close(release)
+	c := b.commit(t)
+	if n := <-meter.events; n > drainAtOnce+2 {
+		t.Errorf("the command is answered with %d events", n)
+	}
+	c.end <- nil
+	if a := <-got; a.err != nil {
+		t.Error(a.err)
+	}
+}

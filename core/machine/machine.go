@@ -133,7 +133,7 @@ func (m *Machine) begin(e Begin) {
 	m.began = m.now
 	for _, i := range slices.Collect(m.st.Instances()) {
 		i = m.ofThisClock(i)
-		m.index(i)
+		m.index(nil, i)
 		m.resume(i)
 	}
 	for s := range m.st.SpecsBelow(core.Root) {

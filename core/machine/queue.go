@@ -58,8 +58,8 @@ func newDemand(spec core.PathID, strategy string, now core.Timestamp) *demand {
 		stats: state.QueueStats{LastOffers: make(map[string]state.LastOffer)}}
 }
 
-// follow keeps the set of waiting specs in line with an instance that changed.
-func (q *launchQueue) follow(m *Machine, i *core.Instance) {
+// follow keeps the set of waiting specs in line with an instance that changed; old is what it was, nil if that is not known.
+func (q *launchQueue) follow(m *Machine, old, i *core.Instance) {
 	wants := i.Scheduled() || m.st.Waits(i.Spec)
 	d, in := q.waiting.Get(i.Spec)
 	switch {
@@ -74,7 +74,9 @@ func (q *launchQueue) follow(m *Machine, i *core.Instance) {
 	case !in:
 		return
 	}
-	q.unsettle(d)
+	if old == nil || old.Scheduled() || i.Scheduled() { // others are not in line
+		q.unsettle(d)
+	}
 	if i.Scheduled() {
 		if d.version == 0 {
 			d.version = i.Version

@@ -9,6 +9,7 @@ import (
 
 	"stadion/core"
 	"stadion/core/state"
+	"stadion/deployments"
 	"stadion/offers"
 )
 
@@ -53,7 +54,30 @@ func (r *rig) do(ev Event) *Batch {
 		}
 		r.m.Settle(r.now, b)
 	}
+	r.unasked()
 	return b
+}
+
+// unasked fails when a look at a spec would find something to do for its deployment: then an event that asks for a look
+// did not (I11). It holds after every event of every test.
+func (r *rig) unasked() {
+	r.t.Helper()
+	st := &r.m.st.View
+	for spec := range st.SpecsBelow(core.Root) {
+		id := spec.SpecID()
+		d, locked := st.DeploymentOf(id)
+		if !locked || st.Counts(id).Instances >= bigSpec || d.Settings != nil && d.Settings.Paused {
+			continue // what is not deployed has the scale check
+		}
+		for _, a := range d.CurrentActions() {
+			if a.Spec != id || r.m.done[d.ID][id] {
+				continue
+			}
+			if dec := deployments.Next(a, r.m.view(a, d)); dec.Done || dec.Start > 0 || len(dec.Stop) > 0 {
+				r.t.Errorf("nobody looks at %s, whose deployment needs %+v", id, dec)
+			}
+		}
+	}
 }
 
 // wait lets time pass, firing each timer at its time; what follows is merged.

@@ -27,8 +27,8 @@ func specFor(v *state.View, i *core.Instance) (core.RunSpec, bool) {
 // put stores an instance, keeps the machine's own indexes and marks its spec.
 func (m *Machine) put(i *core.Instance) {
 	old := m.st.PutInstance(i)
-	m.index(i)
-	if old == nil || !m.onItsWay(old, i) {
+	m.index(old, i)
+	if old == nil || !m.onItsWay(old, i) && !m.oneOfMany(old, i) {
 		m.touch(i.Spec)
 	}
 }
@@ -51,10 +51,35 @@ func (m *Machine) onItsWay(old, i *core.Instance) bool {
 	return false
 }
 
-// index brings the volatile indexes in line with a row.
-func (m *Machine) index(i *core.Instance) {
+// oneOfMany: an instance of an app that is being started runs now and others do not yet. The deployment waits for them in
+// any case, so that only the last one asks for a look. (That the stall's clock begins anew is noticed by the next look,
+// topUpEveryMs later at most.)
+func (m *Machine) oneOfMany(old, i *core.Instance) bool {
+	if i.Condition != core.Running || i.Goal != core.GoalRunning || old.Goal != core.GoalRunning || old.Version != i.Version || m.st.Stalled() {
+		return false
+	}
+	switch old.Condition {
+	case core.Provisioned, core.Staging, core.Starting:
+	default:
+		return false
+	}
+	spec, known := m.st.Spec(i.Spec)
+	c := m.st.Counts(i.Spec)
+	if !known || spec.IsPod() || spec.HasReadinessChecks() || c.Instances != spec.InstanceCount() || c.Running >= c.Instances {
+		return false
+	}
+	d, locked := m.st.DeploymentOf(i.Spec)
+	if !locked || len(d.Specs) != 1 || d.Specs[0].From != 0 || d.Specs[0].ID != i.Spec || d.Specs[0].To != i.Version {
+		return false // there may be others, which it does not wait for
+	}
+	a := d.CurrentActions()
+	return len(a) == 1 && a[0].Kind == core.ActionScale
+}
+
+// index brings the volatile indexes in line with a row; old is the one before, nil without.
+func (m *Machine) index(old, i *core.Instance) {
 	m.market.know(i.Role)
-	m.queue.follow(m, i)
+	m.queue.follow(m, old, i)
 	launched := i.Launched()
 	switch i.Condition {
 	case core.Provisioned, core.Staging, core.Starting:
@@ -84,7 +109,7 @@ func (m *Machine) index(i *core.Instance) {
 func (m *Machine) expunge(i *core.Instance) {
 	m.stopProbes(i, false)
 	m.st.RemoveInstance(i.ID)
-	m.queue.follow(m, i)
+	m.queue.follow(m, nil, i)
 	m.queue.leave(i)
 	m.starts.Delete(i.ID)
 	m.kills.settled(i.ID)
