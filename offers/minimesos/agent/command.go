@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 const (
 	// defaultPath is the PATH of a task that sets none.
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	// executorShutdownGrace is what a custom executor is told, in the form of Mesos.
+	// executorShutdownGrace is what an executor is told, in the form of Mesos.
 	executorShutdownGrace = "5secs"
 	stdoutName            = "stdout"
 	stderrName            = "stderr"
@@ -129,29 +128,47 @@ func refused(spec processSpec, shell bool) processSpec {
 	return spec
 }
 
-// baseEnvironment is what the agent gives to every task beside the variables
-// of its command.
+// baseEnvironment is what a task finds beside the variables of its command. The task of a command and a custom executor
+// have what the agent gives to an executor, a task of a group has little; to name the task is up to its framework.
 func (t *task) baseEnvironment() []string {
-	env := []string{
-		"MESOS_SANDBOX=" + t.sandbox,
-		"MESOS_DIRECTORY=" + t.sandbox,
-		"MESOS_TASK_ID=" + t.info.TaskID.Value,
-		"MESOS_EXECUTOR_ID=" + t.executorID(),
-		"MESOS_FRAMEWORK_ID=" + t.fid,
-		"MESOS_AGENT_ID=" + t.agentID,
-		"MESOS_SLAVE_ID=" + t.agentID,
-		"MESOS_CONTAINER_ID=" + t.containerID,
-		"MESOS_CHECKPOINT=" + boolDigit(t.checkpoints()),
-		"PATH=" + defaultPath,
+	env := []string{"MESOS_SANDBOX=" + t.sandbox, "PATH=" + defaultPath}
+	if t.custom == nil {
+		env = append(env, "MESOS_ALLOCATION_ROLE="+t.role())
 	}
-	if t.custom != nil { // an executor serves any number of tasks
-		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "MESOS_TASK_ID=") })
-		env = append(env, "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD="+executorShutdownGrace)
+	ip := t.agent.cfg.IP
+	if t.group != nil {
+		if ip != "" {
+			env = append(env, "MESOS_CONTAINER_IP="+ip)
+		}
+		return env
 	}
-	if ip := t.agent.cfg.IP; ip != "" {
-		env = append(env, "LIBPROCESS_IP="+ip, "MESOS_CONTAINER_IP="+ip)
+	env = append(env,
+		"MESOS_DIRECTORY="+t.sandbox,
+		"MESOS_EXECUTOR_ID="+t.executorID(),
+		"MESOS_FRAMEWORK_ID="+t.fid,
+		"MESOS_SLAVE_ID="+t.agentID,
+		"MESOS_CHECKPOINT="+boolDigit(t.checkpoints()),
+		"MESOS_HTTP_COMMAND_EXECUTOR=0",
+		"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD="+executorShutdownGrace,
+		"LIBPROCESS_PORT=0",
+	)
+	if t.checkpoints() {
+		env = append(env, "MESOS_RECOVERY_TIMEOUT=15mins", "MESOS_SUBSCRIPTION_BACKOFF_MAX=2secs")
+	}
+	if ip != "" {
+		env = append(env, "LIBPROCESS_IP="+ip)
 	}
 	return env
+}
+
+// role is the role that the resources of the task were offered to.
+func (t *task) role() string {
+	for i := range t.info.Resources {
+		if a := t.info.Resources[i].AllocationInfo; a != nil {
+			return a.GetRole()
+		}
+	}
+	return "*"
 }
 
 func boolDigit(b bool) string {

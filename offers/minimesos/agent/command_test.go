@@ -94,10 +94,15 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := "\n" + string(data)
-	for _, want := range []string{"MESOS_SANDBOX=" + box, "MESOS_DIRECTORY=" + box, "MESOS_TASK_ID=env", "MESOS_EXECUTOR_ID=env",
-		"MESOS_FRAMEWORK_ID=fw-1", "MESOS_AGENT_ID=agent-S0", "LIBPROCESS_IP=127.0.0.9", "PORT0=31000", "PATH=/bin:/usr/bin", "S=v", box} {
+	for _, want := range []string{"MESOS_SANDBOX=" + box, "MESOS_DIRECTORY=" + box, "MESOS_EXECUTOR_ID=env", "MESOS_ALLOCATION_ROLE=*",
+		"MESOS_FRAMEWORK_ID=fw-1", "MESOS_SLAVE_ID=agent-S0", "LIBPROCESS_IP=127.0.0.9", "PORT0=31000", "PATH=/bin:/usr/bin", "S=v", box} {
 		if !strings.Contains(out, "\n"+want+"\n") {
 			t.Errorf("no line %q in%s", want, out)
+		}
+	}
+	for _, foreign := range []string{"MESOS_TASK_ID", "MESOS_CONTAINER_ID", "MESOS_AGENT_ID", "MESOS_CONTAINER_IP"} { // Mesos has none of them
+		if strings.Contains(out, "\n"+foreign+"=") {
+			t.Errorf("%s in%s", foreign, out)
 		}
 	}
 	if strings.Contains(out, "NOT_FOR_TASKS") {

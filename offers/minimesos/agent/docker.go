@@ -186,7 +186,7 @@ func (t *task) dockerEnvironment() ([]string, error) {
 	for _, kv := range t.baseEnvironment() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "PATH", "LIBPROCESS_IP", "MESOS_CONTAINER_IP":
+		case "PATH", "LIBPROCESS_IP", "LIBPROCESS_PORT":
 		case "MESOS_SANDBOX", "MESOS_DIRECTORY":
 			base = append(base, name+"="+dockerSandbox)
 		default:

@@ -127,6 +127,18 @@ func TestGroupWithoutValue(t *testing.T) {
 	}
 }
 
+// A task of a group finds its sandbox, its address and its role, and nothing of the executor's.
+func TestEnvironmentOfGroup(t *testing.T) {
+	b := newBench(t, Config{})
+	b.agent.LaunchGroup(framework(), defaultExecutor("ex"), []mesos.TaskInfo{shellTask("g.a", "env | grep -E '^(MESOS|LIBPROCESS)' | sort")})
+	b.awaitEnd("g.a", starting, running, finished)
+	box := b.agent.Sandbox("fw-1", "g.a")
+	want := "MESOS_ALLOCATION_ROLE=*\nMESOS_CONTAINER_IP=127.0.0.9\nMESOS_SANDBOX=" + box + "\n"
+	if got, err := os.ReadFile(filepath.Join(box, "stdout")); string(got) != want {
+		t.Errorf("%q (%v), want %q", got, err, want)
+	}
+}
+
 // 21b: a second group in an executor that runs is not killed with the first,
 // and the executor ends once.
 func TestTwoGroupsInOneExecutor(t *testing.T) {
