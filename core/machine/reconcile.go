@@ -33,17 +33,6 @@ func (m *Machine) answered(t core.TaskID) {
 	m.hear()
 }
 
-// askAgain keeps a task open that is out of reach and that its volumes tie to its agent. An agent may come back without the
-// task, or may have taken its leave with it: Mesos says that only when it is asked, and the instance would stay away until
-// the next full reconciliation. Others are replaced after the time of their unreachableStrategy.
-func (m *Machine) askAgain(i *core.Instance, t core.TaskID) {
-	if i.Reservation == nil || i.Agent == nil {
-		return
-	}
-	m.recon.open.Set(t, i.Agent.ID)
-	m.timers.ensure(timerRetry, "", m.now.Add(ms(m.recon.waitMs)))
-}
-
 // hear notes that the master has been heard in this term: what belongs to nobody can be judged now (D-42).
 func (m *Machine) hear() {
 	if m.recon.heard {

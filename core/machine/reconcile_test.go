@@ -80,7 +80,7 @@ func TestReconciliationInSteps(t *testing.T) {
 	}
 }
 
-// D-18, D-23: of a task that is out of sight the master is asked every minute or two, not with the next full reconciliation
+// D-18, D-23: of a task that is out of sight the master is asked twice a minute, not with the next full reconciliation
 // only. Of an agent that was taken down for maintenance it has said TASK_LOST once, and says nothing when the agent is back.
 func TestOutOfSightIsSought(t *testing.T) {
 	r := newRig(t)

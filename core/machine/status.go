@@ -116,7 +116,6 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 	}
 	if cond == core.Unreachable && (old.Condition == core.Unreachable || old.Condition == core.UnreachableInactive) {
 		m.armUnreachable(i)
-		m.askAgain(i, u.TaskID)
 		return
 	}
 	if !changes(old, u, cond) || overtaken(old, u, cond) {
@@ -133,10 +132,6 @@ func (m *Machine) taskUpdate(i *core.Instance, k int, u offers.StatusUpdate, con
 		t.StartedAt = m.now
 	}
 	m.instanceUpdate(i, c, k, u)
-	if cond == core.Unreachable {
-		m.recon.waitMs = reconcileFirstMs
-		m.askAgain(c, u.TaskID)
-	}
 }
 
 // overtaken: an update of the past, which arrives after one of a later stage of the task (F20). Of two of one millisecond the

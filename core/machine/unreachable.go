@@ -7,7 +7,7 @@ import (
 const (
 	overdueFirstMs = 30000
 	overdueEveryMs = 5000
-	seekEveryMs    = 60000 // how often the master is asked for tasks out of sight
+	seekEveryMs    = 30000 // how often the master is asked for tasks out of sight
 )
 
 // armUnreachable sets the timer for the next thing that happens to an unreachable instance (D-18).
@@ -31,12 +31,13 @@ func (m *Machine) armUnreachable(i *core.Instance) {
 	m.timers.set(timerUnreachable, string(i.ID), due)
 }
 
-// nextSeek is the same for all that come out of sight in one minute, so that one call asks for many.
+// nextSeek is the same for all that come out of sight in one period, so that one call asks for many.
 func (m *Machine) nextSeek() core.Timestamp { return (m.now/seekEveryMs + 2) * seekEveryMs }
 
-// seek asks the master again for the tasks of an instance out of sight. Of an agent that an operator took down, or in whose
-// place another one registered, the master says once that its tasks are lost and never again what became of them; asked, it
-// says that it does not know them (D-18, D-23).
+// seek asks the master again for the tasks of an instance out of sight. Of an agent that an operator took down, in whose
+// place another one registered, or that came back without the task, the master says once that its tasks are lost and never
+// again what became of them; asked, it says that it does not know them (D-18, D-23). What is tied to the agent by its
+// volumes could not go on before (7.6).
 func (m *Machine) seek(id core.InstanceID) {
 	i, ok := m.st.Instance(id)
 	if !ok || i.Condition != core.Unreachable && i.Condition != core.UnreachableInactive {
