@@ -204,6 +204,7 @@ type Reservation struct {
 	New       bool // not yet used by a task: Deadline counts
 	Deadline  Timestamp
 	Principal string
+	Framework string // value of the label marathon_framework_id; empty: the present framework
 }
 
 // Instance is one wanted or running copy of a spec. Values are immutable once stored: change a Clone.

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"slices"
 
 	"stadion/core"
@@ -59,7 +60,7 @@ func (f *filter) owns(r *Resource) bool {
 		return false
 	}
 	fw, id := reservationLabels(r)
-	return id == f.reservation.ID && fw == f.framework
+	return id == f.reservation.ID && fw == cmp.Or(f.reservation.Framework, f.framework)
 }
 
 // reservationLabels are the values of our two labels on a resource, empty where it has none.

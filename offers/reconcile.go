@@ -30,15 +30,15 @@ type Released struct {
 // operations that free them (behaviour.md 5.7, E.1 13). owner looks up the value of the label marathon_task_id. A
 // reservation is freed when its instance is unknown, or its spec is gone, or it is decommissioned and its tasks have
 // ended, or it holds no reservation at all (given up after TASK_GONE_BY_OPERATOR, behaviour.md 5.6).
-func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID string) Owner) Cleanup {
+func ReconcileReservations(ours Ours, offer *Offer, owner func(reservationID string) Owner) Cleanup {
 	var c Cleanup
-	for _, id := range ReservationIDs(cfg.FrameworkID, offer) {
+	for _, id := range ReservationIDs(ours, offer) {
 		o := owner(id)
 		free, owned := leaked(o)
 		if !free {
 			continue
 		}
-		volumes := c.release(cfg, offer, id)
+		volumes := c.release(ours, offer, id)
 		if owned {
 			c.Released = append(c.Released, Released{o.Instance, all(o.Instance.Reservation, volumes)})
 		}
@@ -46,11 +46,15 @@ func ReconcileReservations(cfg *Config, offer *Offer, owner func(reservationID s
 	return c
 }
 
-// ReservationIDs lists the reservations of a framework that the offer holds, in order of their appearance.
-func ReservationIDs(framework string, offer *Offer) (ids []string) {
+// Ours tells whether the reservation with these labels was made by this framework, or by what it was before it had to
+// register anew (F22).
+type Ours func(framework, reservation string) bool
+
+// ReservationIDs lists our reservations that the offer holds, in order of their appearance.
+func ReservationIDs(ours Ours, offer *Offer) (ids []string) {
 	for i := range offer.Resources {
 		fw, id := reservationLabels(&offer.Resources[i])
-		if fw == framework && id != "" && !slices.Contains(ids, id) {
+		if id != "" && ours(fw, id) && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
@@ -80,12 +84,12 @@ func leaked(o Owner) (free, owned bool) {
 
 // release destroys the volumes of a reservation and gives its resources back, per provider; disks are unreserved
 // without their volume, keeping the source. The result is the destroyed volumes.
-func (c *Cleanup) release(cfg *Config, offer *Offer, id string) []Resource {
+func (c *Cleanup) release(ours Ours, offer *Offer, id string) []Resource {
 	var all, volumes, plain []Resource
 	for i := range offer.Resources {
 		r := offer.Resources[i]
 		fw, rid := reservationLabels(&r)
-		if fw != cfg.FrameworkID || rid != id {
+		if rid != id || !ours(fw, rid) {
 			continue
 		}
 		all = append(all, r)

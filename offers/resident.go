@@ -92,7 +92,7 @@ func (t *attempt) reserve() Match {
 }
 
 func (t *attempt) newReservation() *core.Reservation {
-	r := &core.Reservation{ID: string(t.inst.ID), New: true, Principal: t.cfg.Principal,
+	r := &core.Reservation{ID: string(t.inst.ID), New: true, Principal: t.cfg.Principal, Framework: t.cfg.FrameworkID,
 		Deadline: t.now + core.Timestamp(t.cfg.ReservationTimeoutMs)}
 	for i := range t.c.volumes {
 		v := &t.c.volumes[i]

@@ -90,8 +90,15 @@ func TestLaunchOnReservation(t *testing.T) {
 
 	other := config()
 	other.FrameworkID = "fw2"
-	if m := TryMatch(other, now, random(), o, o.Resources, n); m.Operations != nil {
-		t.Error("used the reservation of another framework")
+	if m := TryMatch(other, now, random(), o, o.Resources, n); m.Operations == nil {
+		t.Error("did not use the reservation that it made as the framework that it was before (F22)")
+	}
+	foreign := *first.Reservation
+	for _, foreign.Framework = range []string{"fw2", ""} {
+		n.Instance.Reservation = &foreign
+		if m := TryMatch(other, now, random(), o, o.Resources, n); m.Operations != nil {
+			t.Error("used the reservation of another framework")
+		}
 	}
 	n.Instance.Reservation = &core.Reservation{ID: first.Reservation.ID, Volumes: []core.Volume{{ID: "gone"}}}
 	if m := try(o, n); !slices.Equal(m.Reasons, []Reason{NoCorrespondingReservationFound}) {
@@ -250,7 +257,7 @@ func TestReconcileReservations(t *testing.T) {
 		"given up":                 {Owner{abandoned, true}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := ReconcileReservations(config(), o, func(asked string) Owner {
+			got := ReconcileReservations(ofFramework(config()), o, func(asked string) Owner {
 				if asked != id {
 					t.Errorf("asked for %q", asked)
 				}
@@ -278,7 +285,7 @@ func TestReconcileReservations(t *testing.T) {
 	}
 	foreign := config()
 	foreign.FrameworkID = "fw2"
-	if got := ReconcileReservations(foreign, o, func(string) Owner { return Owner{} }); got.Operations != nil {
+	if got := ReconcileReservations(ofFramework(foreign), o, func(string) Owner { return Owner{} }); got.Operations != nil {
 		t.Errorf("freed the reservation of another framework: %+v", got)
 	}
 }
@@ -344,3 +351,5 @@ func TestExecutorFloor(t *testing.T) {
 		}
 	}
 }
+
+func ofFramework(cfg *Config) Ours { return func(fw, _ string) bool { return fw == cfg.FrameworkID } }

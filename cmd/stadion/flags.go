@@ -47,6 +47,7 @@ var flagTable = []flagRow{
 	{"mesos_leader_ui_url", "", text, kept, "mesos", "URL of the Mesos UI, shown in /v2/info"},
 	{"framework_name", "marathon", text, kept, "mesos", "name of the framework"},
 	{"failover_timeout", "604800", number, kept, "mesos", "seconds the master keeps tasks without us"},
+	{"recover_framework", "false", toggle, kept, "mesos", "when Mesos has removed the framework, register as a new one and launch everything anew, instead of stopping"},
 	{"checkpoint", "true", toggle, kept, "mesos", "agents checkpoint tasks"},
 	{"mesos_user", "", text, kept, "mesos", "user of tasks; default: the user of this process"},
 	{"mesos_role", "*", text, kept, "mesos", "default role"},

@@ -158,7 +158,7 @@ func (o *options) readMesos(f *flagSet) error {
 			name = u.Username
 		}
 	}
-	o.mesos = mesos.Config{Master: f.text("master"), Secret: secret, HeartbeatFailures: f.int("mesos_heartbeat_failure_threshold"),
+	o.mesos = mesos.Config{Master: f.text("master"), Secret: secret, Recover: f.on("recover_framework"), HeartbeatFailures: f.int("mesos_heartbeat_failure_threshold"),
 		Framework: mesos.FrameworkInfo{Name: f.text("framework_name"), User: name, Hostname: host, WebUIURL: f.text("webui_url"),
 			Principal: f.text("mesos_authentication_principal"), FailoverTimeout: float64(f.int("failover_timeout")),
 			Checkpoint: f.on("checkpoint"), Capabilities: caps}}

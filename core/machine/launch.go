@@ -119,7 +119,7 @@ func (m *Machine) open(s *sale) {
 		return
 	}
 	s.opened = true
-	s.reserved = offers.ReservationIDs(m.cfg.Offers.FrameworkID, s.offer)
+	s.reserved = offers.ReservationIDs(m.ours, s.offer)
 	m.missed(s.offer, s.reserved)
 	if len(s.reserved) == 0 {
 		return

@@ -57,7 +57,7 @@ func (m *Machine) releasesRole(role string) (found bool) {
 
 // release frees reservations of ours that nobody owns any more; such an offer is used for nothing else (behaviour.md 5.7).
 func (m *Machine) release(o *offers.Offer) []offers.Operation {
-	c := offers.ReconcileReservations(&m.cfg.Offers, o, func(id string) offers.Owner {
+	c := offers.ReconcileReservations(m.ours, o, func(id string) offers.Owner {
 		if m.cfg.Spared[core.InstanceID(id)] || m.spares(core.InstanceID(id).Spec()) { // its volumes are not ours to destroy
 			return offers.Owner{Instance: &core.Instance{Condition: core.Running}}
 		}
@@ -163,6 +163,16 @@ func (m *Machine) reservationDue(id core.InstanceID) {
 	if !i.Launched() {
 		m.setGoal(i, core.GoalDecommissioned, "ReservationTimeout")
 	}
+}
+
+// ours: reservations of the framework that we were before the master removed it are still ours, as far as we know their
+// instances (F22).
+func (m *Machine) ours(framework, reservation string) bool {
+	if framework == m.cfg.Offers.FrameworkID {
+		return true
+	}
+	i, ok := m.st.Instance(core.InstanceID(reservation))
+	return ok && i.Reservation != nil && i.Reservation.Framework == framework
 }
 
 // holder is the instance that a reservation belongs to. Its id is that of the instance; only reservations of old

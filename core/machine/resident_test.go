@@ -525,3 +525,24 @@ func TestUnreadDefinition(t *testing.T) {
 		t.Errorf("launched %v", got)
 	}
 }
+
+// F22: the master has removed the framework, and it registers as a new one. What it had reserved before stays reserved,
+// under the old id; the residents are launched on it again, and it is freed with them.
+func TestResidentOfARemovedFramework(t *testing.T) {
+	r := newRig(t)
+	id := r.resident(db)
+	r.reload()
+	r.do(Mesos{offers.Subscribed{FrameworkID: "fw2", MasterURL: "http://m:5050"}})
+	r.status(id, "TASK_GONE", reason("RECONCILIATION"))
+	r.wait(time.Minute) // the delay of what has failed
+	if got := launches(r.give(r.dbOffer("a", id))); len(got) != 1 {
+		t.Fatalf("launches on the old reservation: %v", got)
+	}
+	r.status(id, "TASK_RUNNING")
+	offer := r.dbOffer("a", id)
+	r.change(core.Change{Remove: []core.PathID{"/db"}})
+	r.status(id, "TASK_KILLED")
+	if d, u := freed(r.give(offer)); d == 0 || u == 0 {
+		t.Errorf("with the app %d volumes are destroyed, %d reservations are freed", d, u)
+	}
+}

@@ -67,6 +67,7 @@ type reservationRow struct {
 	New       bool        `json:"new,omitempty"`
 	Deadline  *int64      `json:"dl,omitempty"`
 	Principal string      `json:"pr,omitempty"`
+	Framework string      `json:"fw,omitempty"`
 }
 
 // rel makes a stamp relative to a base; an unset stamp is nil.
@@ -102,7 +103,7 @@ func instanceToRow(i *core.Instance) instanceRow {
 		r.Tasks = append(r.Tasks, taskToRow(i, &i.Tasks[n]))
 	}
 	if v := i.Reservation; v != nil {
-		r.Reserved = &reservationRow{ID: v.ID, New: v.New, Deadline: rel(v.Deadline, i.Since), Principal: v.Principal}
+		r.Reserved = &reservationRow{ID: v.ID, New: v.New, Deadline: rel(v.Deadline, i.Since), Principal: v.Principal, Framework: v.Framework}
 		for _, x := range v.Volumes {
 			r.Reserved.Volumes = append(r.Reserved.Volumes, [2]string{x.ID, x.ContainerPath})
 		}
@@ -163,7 +164,7 @@ func (r *instanceRow) instance(id core.InstanceID) (*core.Instance, error) {
 		i.Tasks = append(i.Tasks, t)
 	}
 	if v := r.Reserved; v != nil {
-		i.Reservation = &core.Reservation{ID: v.ID, New: v.New, Deadline: abs(v.Deadline, since), Principal: v.Principal}
+		i.Reservation = &core.Reservation{ID: v.ID, New: v.New, Deadline: abs(v.Deadline, since), Principal: v.Principal, Framework: v.Framework}
 		for _, x := range v.Volumes {
 			i.Reservation.Volumes = append(i.Reservation.Volumes, core.Volume{ID: x[0], ContainerPath: x[1]})
 		}

@@ -77,6 +77,9 @@ type Config struct {
 	TLS       *tls.Config
 	Log       *zap.Logger
 
+	// Recover: when the master has removed the framework, register as a new one (F22).
+	Recover bool
+
 	HeartbeatFailures int           // missed heartbeats until the stream counts as lost, 5
 	BackoffMin        time.Duration // first wait before subscribing again, 1 s
 	BackoffMax        time.Duration // longest wait, 30 s

@@ -109,6 +109,13 @@ func (d *Driver) Hold() bool {
 	return d.last
 }
 
+// forget drops the id of the framework: the next SUBSCRIBE asks for a new one.
+func (d *Driver) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.who.id = ""
+}
+
 // held reports whether no other stream may follow.
 func (d *Driver) held() bool {
 	d.mu.Lock()

@@ -261,7 +261,7 @@ func TestF22ErrorEvents(t *testing.T) {
 		code    int
 		hint    string
 	}{
-		{"Framework has been removed", false, 110, "--recover-framework"},
+		{"Framework has been removed", false, 110, "--recover_framework"},
 		{"Framework has been removed", true, 110, "f1"},
 		{"Framework failed over", true, 106, "Another scheduler"},
 		{"The framework failover_timeout (1e+300) is invalid", false, 106, "failover_timeout"},
@@ -490,4 +490,31 @@ func TestS4Unauthorized(t *testing.T) {
 	h := start(t, testConfig(m.URL), "")
 	m.nextStream().send(subscribedEvent(t, "f1", 15))
 	want[offers.Subscribed](h)
+}
+
+// F22: with Config.Recover a framework that the master has removed registers anew, without an id, instead of ending.
+func TestF22RecoverFramework(t *testing.T) {
+	m := newFakeMaster(t)
+	cfg := testConfig(m.URL)
+	cfg.Recover = true
+	h := start(t, cfg, "f1")
+	s := m.nextStream()
+	if id := s.call.FrameworkID.GetValue(); id != "f1" {
+		t.Fatalf("subscribes first as %q", id)
+	}
+	s.send(errorEvent(t, "Framework has been removed"))
+	s.finish()
+	s = m.nextStream()
+	if id := s.call.FrameworkID.GetValue() + s.call.Subscribe.FrameworkInfo.ID.GetValue(); id != "" {
+		t.Fatalf("subscribes again as %q", id)
+	}
+	s.send(subscribedEvent(t, "f2", 15))
+	if e := want[offers.Subscribed](h); e.FrameworkID != "f2" {
+		t.Fatalf("subscribed as %q", e.FrameworkID)
+	}
+	s.finish()
+	want[offers.Disconnected](h)
+	if id := m.nextStream().call.FrameworkID.GetValue(); id != "f2" {
+		t.Fatalf("subscribes at last as %q", id)
+	}
 }

@@ -222,10 +222,13 @@ func (s *session) errorEvent(message string) error {
 	case roleRefusal(message):
 		s.d.refuseRoles(s.who.roles, message)
 		return fmt.Errorf("the master refuses the roles: %s", message)
-	case strings.Contains(lower, "framework has been removed") || strings.Contains(lower, "failover timeout"):
+	case removed(lower) && s.d.cfg.Recover:
+		s.d.forget()
+		return fmt.Errorf("%s. Framework %s and its tasks are gone; registering as a new framework", message, s.who.id)
+	case removed(lower) || strings.Contains(lower, "failover timeout"):
 		return &fatalError{offers.FatalError{ExitCode: exitFrameworkRemoved, Message: fmt.Sprintf(
 			"%s. Mesos has removed framework %s, by a teardown or because its failover timeout ran out, and its tasks with it. "+
-				"The state is kept. To go on as a new framework, restart with --recover-framework", message, s.who.id)}}
+				"The state is kept. To go on as a new framework, restart with --recover_framework", message, s.who.id)}}
 	case strings.Contains(lower, "framework failed over"):
 		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: fmt.Sprintf(
 			"%s. Another scheduler has subscribed as framework %s", message, s.who.id)}}
@@ -237,6 +240,8 @@ func (s *session) errorEvent(message string) error {
 		return &fatalError{offers.FatalError{ExitCode: exitSchedulerError, Message: message}}
 	}
 }
+
+func removed(message string) bool { return strings.Contains(message, "framework has been removed") }
 
 // end closes the session: nothing is sent any more, what waits is dropped, and Disconnected is told.
 func (s *session) end(err error) {
