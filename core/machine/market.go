@@ -14,6 +14,7 @@ import (
 
 const (
 	roleRetryMs = 300000 // a refused role is tried again this often (D-49)
+	roleAloneMs = 2000   // of roles that were refused together each is tried alone, so long after another
 	roleIdleMs  = 600000 // a role that nothing uses is given up after this long (D-43)
 	roleEveryMs = 60000  // how often the use of roles is looked at
 )
@@ -65,11 +66,18 @@ func (k *market) demand(m *Machine, id core.PathID) {
 	}
 }
 
-// refuseRoles quarantines roles that the principal may not use; they are tried again after a while (D-49).
+// refuseRoles quarantines roles that the principal may not use; they are tried again after a while (D-49). The master names
+// all roles of the call that it refuses, not those that it means: of several at once each is soon tried alone.
 func (m *Machine) refuseRoles(roles []string, why string) {
-	for _, r := range roles {
-		s := m.market.know(r)
-		s.refused, s.retryAfter, s.wanted, s.again = true, m.now+roleRetryMs, false, 0
+	for n, r := range roles {
+		s, after := m.market.know(r), core.Timestamp(roleRetryMs)
+		if len(roles) > 1 {
+			if s.refused {
+				continue // known from before
+			}
+			after = core.Timestamp(n+1) * roleAloneMs
+		}
+		s.refused, s.retryAfter, s.wanted, s.again = true, m.now+after, false, 0
 		m.st.SetRefused(r, cmp.Or(why, "the master refuses it"))
 		m.timers.ensure(timerRevive, "", s.retryAfter)
 	}

@@ -226,3 +226,29 @@ func TestInverseOffersAndMessages(t *testing.T) {
 		t.Errorf("%+v", b.Notices)
 	}
 }
+
+// D-49: two roles were new in the call that the master refused, and it does not say which of them it means. Each is tried
+// alone before long, so that the one that may be used does not wait with the other.
+func TestRolesRefusedTogether(t *testing.T) {
+	r := newRig(t)
+	r.put(`{"id":"/a","role":"dev"}`)
+	r.put(`{"id":"/b","role":"ops"}`)
+	r.do(Mesos{offers.RoleRefused{Roles: []string{"dev", "ops"}, Message: "Not authorized to register with roles { *, dev, ops }"}})
+	tried := func(d time.Duration) (roles [][]string) {
+		for _, u := range calls[offers.UpdateFramework](r.wait(d)) {
+			roles = append(roles, u.Roles)
+		}
+		return roles
+	}
+	if got := tried(roleAloneMs * time.Millisecond); len(got) != 1 || !slices.Equal(got[0], []string{"*", "dev"}) {
+		t.Fatalf("tried first: %v", got)
+	}
+	r.do(Mesos{offers.RoleRefused{Roles: []string{"dev"}, Message: "Not authorized to register with roles { *, dev }"}})
+	if got := tried(roleAloneMs * time.Millisecond); len(got) == 0 || !slices.Equal(got[len(got)-1], []string{"*", "ops"}) {
+		t.Fatalf("tried then: %v", got)
+	}
+	r.do(Mesos{offers.RoleRefused{Roles: []string{"dev", "ops"}, Message: "late"}}) // of a call from before
+	if got := tried(time.Minute); len(got) != 1 || !slices.Equal(got[0], []string{"*", "ops"}) {
+		t.Fatalf("tried at last, dev being known: %v", got)
+	}
+}
