@@ -33,6 +33,7 @@ type Explanation struct {
 	Nearest     *Miss              `json:"nearestMiss,omitempty"`
 	Stall       *state.Stall       `json:"-"`
 	starting    int                // instances that are launched and do not run yet
+	reserving   bool               // a reservation was asked for and is not used yet
 	unhealthy   int                // running instances whose health checks have not all passed
 	LastFailure *core.TaskFailure  `json:"lastTaskFailure,omitempty"`
 }
@@ -115,7 +116,7 @@ func (e *Explanation) waits(v *state.View, cfg *offers.Config, spec core.RunSpec
 		e.DelayLeftMs = int64(d.Deadline() - now)
 	}
 	if i.Reservation != nil && i.Agent != nil {
-		e.WaitsFor = i.Agent.Host
+		e.WaitsFor, e.reserving = i.Agent.Host, i.Reservation.New
 	}
 	stats := v.Stats(i.Spec)
 	if stats == nil {
@@ -152,6 +153,9 @@ func (e *Explanation) conclude() {
 		}
 	case e.Agents == 0 && e.WaitsFor != "":
 		e.WaitingFor, e.Text = "agent", fmt.Sprintf("the agent %s holds the reservation and offers nothing", e.WaitsFor)
+	case e.reserving && len(e.Fitting) == 0: // a refused operation is silent (recording 19)
+		e.WaitingFor, e.Text = "reservation", fmt.Sprintf("a reservation was asked for on %s and is not offered; if that stays so, "+
+			"the master refuses RESERVE or CREATE for role %s, and only its log says why", e.WaitsFor, e.Role)
 	case e.Agents == 0:
 		e.WaitingFor, e.Text = "offers", fmt.Sprintf("no offers have come for role %s", e.Role)
 	case len(e.Fitting) > 0:

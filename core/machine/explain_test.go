@@ -77,6 +77,11 @@ func TestExplain(t *testing.T) {
 			r.put(`{"id":"/web","acceptedResourceRoles":["other"]}`)
 			r.offer("a")
 		}, "resources", "nearest is a: accept resources of any role"},
+		{"a refused reservation", func(r *rig) {
+			r.put(`{"id":"/web",` + volume + `}`)
+			r.give(r.dbOffer("a"))
+			r.give(r.dbOffer("a"))
+		}, "reservation", "asked for on a and is not offered; if that stays so, the master refuses RESERVE or CREATE for role db"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
