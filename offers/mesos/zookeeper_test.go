@@ -1,3 +1,9 @@
+//go:build !race
+
+// The real client has a race of its own: a connection that is answered before it looks for watches to set again reads its
+// last zxid while its reader writes it (go-zookeeper v1.0.4, sendSetWatches). Nothing comes of it, but the detector may
+// see it. What is ours in the search for a master runs under the detector in detect_test.go.
+
 package mesos
 
 import (
