@@ -52,8 +52,11 @@ func NewPorts(t testing.TB) *Ports {
 	return nil
 }
 
-// free reports whether nobody listens on the ports for servers.
+// free reports whether nobody listens on the ports for servers. No process may be started meanwhile: until it runs its own
+// program it has a copy of every socket, and a port that was only looked at would stay in use.
 func free(first int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for port := first; port < first+serversShare; port++ {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {

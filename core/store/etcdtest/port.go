@@ -34,7 +34,11 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
+// unused reports whether nobody listens on the port. No process may be started meanwhile: until it runs its own program it
+// has a copy of every socket, and the port would stay in use.
 func unused(port int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return false
