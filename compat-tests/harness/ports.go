@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Blocks lie below the range from which the kernel takes ports for outgoing
@@ -52,17 +54,18 @@ func NewPorts(t testing.TB) *Ports {
 	return nil
 }
 
-// free reports whether nobody listens on the ports for servers. No process may be started meanwhile: until it runs its own
-// program it has a copy of every socket, and a port that was only looked at would stay in use.
+// free reports whether nobody listens on the ports for servers. It asks and does not listen itself: a process that is being
+// started has a copy of every socket until it runs its own program, and a port that was only looked at would stay in use.
 func free(first int) bool {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
 	for port := first; port < first+serversShare; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err == nil {
+			_ = c.Close()
 			return false
 		}
-		_ = l.Close()
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return false
+		}
 	}
 	return true
 }

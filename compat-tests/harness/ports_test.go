@@ -1,8 +1,11 @@
 package harness
 
 import (
+	"fmt"
+	"net"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 // The look at ports leaves none of them in use, also while other processes are started.
@@ -27,4 +30,15 @@ func TestFreeIsFree(t *testing.T) {
 	}
 	close(stop)
 	<-ended
+}
+
+// A port that is held for a moment does not keep etcd from starting.
+func TestEtcdAwaitsItsPort(t *testing.T) {
+	ports := NewPorts(t)
+	held, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(3*portHeld, func() { _ = held.Close() })
+	startEtcds(t, ports, 1)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,9 +66,11 @@ type Etcds struct {
 
 const (
 	etcdStart    = 180 * time.Second
-	etcdTick     = 20  // milliseconds: one member needs no patience
-	etcdElection = 200 // milliseconds
-	manyPatience = 5   // several members need so many times more
+	heldLimit    = 30 * time.Second
+	portHeld     = 50 * time.Millisecond // between two tries
+	etcdTick     = 20                    // milliseconds: one member needs no patience
+	etcdElection = 200                   // milliseconds
+	manyPatience = 5                     // several members need so many times more
 )
 
 // StartEtcd runs one etcd member on free ports in a directory of the test until the
@@ -133,13 +136,19 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// begin starts a member. Its ports may still be held for a moment, by a process that has not begun its own program yet and
+// has copies of the sockets that were open when it was started.
 func (e *Etcds) begin(i int) error {
-	server, err := embed.StartEtcd(e.members[i])
-	if err != nil {
-		return fmt.Errorf("start etcd: %w", err)
+	for began := time.Now(); ; time.Sleep(portHeld) {
+		server, err := embed.StartEtcd(e.members[i])
+		if err == nil {
+			e.running[i] = server
+			return nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > heldLimit {
+			return fmt.Errorf("start etcd: %w", err)
+		}
 	}
-	e.running[i] = server
-	return nil
 }
 
 func (e *Etcds) ready(i int) error {

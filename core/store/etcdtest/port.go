@@ -1,6 +1,7 @@
 package etcdtest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The ports of tests lie below the range from which the kernel takes those of connections and of listeners that want any,
@@ -34,15 +36,12 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
-// unused reports whether nobody listens on the port. No process may be started meanwhile: until it runs its own program it
-// has a copy of every socket, and the port would stay in use.
+// unused reports whether nobody listens on the port. It asks and does not listen itself: a process that is being started has
+// a copy of every socket until it runs its own program, and the port would stay in use.
 func unused(port int) bool {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
+	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err == nil {
+		_ = c.Close()
 	}
-	_ = l.Close()
-	return true
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
