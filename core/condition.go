@@ -78,11 +78,15 @@ func setOf(cs ...Condition) (s conditionSet) {
 func (s conditionSet) has(c Condition) bool { return s&(1<<c) != 0 }
 
 var (
+	launchSet   = setOf(Provisioned, Staging, Starting)
 	activeSet   = setOf(Provisioned, Staging, Starting, Running, Killing, Unreachable)
 	terminalSet = setOf(Finished, Killed, ErrorCondition, Failed, Gone, Dropped, Unknown)
 	failureSet  = setOf(Finished, ErrorCondition, Failed, Gone, Dropped)
 	lostSet     = setOf(Gone, Unreachable, Unknown, Dropped)
 )
+
+// Launching: launched, and not known to run.
+func (c Condition) Launching() bool { return launchSet.has(c) }
 
 // Active: a task of it may be alive on an agent.
 func (c Condition) Active() bool { return activeSet.has(c) }

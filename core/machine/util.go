@@ -41,26 +41,18 @@ func (m *Machine) onItsWay(old, i *core.Instance) bool {
 	if old.Goal != core.GoalRunning || i.Goal != core.GoalRunning || old.Version != i.Version || m.st.Stalled() {
 		return false
 	}
-	switch old.Condition {
-	case core.Provisioned, core.Staging, core.Starting:
-		return i.Condition == core.Provisioned || i.Condition == core.Staging || i.Condition == core.Starting
-	case core.Scheduled: // launched for the first time, and not by an upgrade that would rather see it gone
+	if old.Condition == core.Scheduled { // launched for the first time, and not by an upgrade that would rather see it gone
 		now, known := m.st.Spec(i.Spec)
 		return i.Condition == core.Provisioned && i.Incarnation == 1 && known && now.SpecVersion() == i.Version
 	}
-	return false
+	return old.Condition.Launching() && i.Condition.Launching()
 }
 
 // oneOfMany: an instance of an app that is being started runs now and others do not yet. The deployment waits for them in
 // any case, so that only the last one asks for a look. (That the stall's clock begins anew is noticed by the next look,
 // topUpEveryMs later at most.)
 func (m *Machine) oneOfMany(old, i *core.Instance) bool {
-	if i.Condition != core.Running || i.Goal != core.GoalRunning || old.Goal != core.GoalRunning || old.Version != i.Version || m.st.Stalled() {
-		return false
-	}
-	switch old.Condition {
-	case core.Provisioned, core.Staging, core.Starting:
-	default:
+	if !old.Condition.Launching() || i.Condition != core.Running || i.Goal != core.GoalRunning || old.Goal != core.GoalRunning || old.Version != i.Version || m.st.Stalled() {
 		return false
 	}
 	spec, known := m.st.Spec(i.Spec)
@@ -81,12 +73,12 @@ func (m *Machine) index(old, i *core.Instance) {
 	m.market.know(i.Role)
 	m.queue.follow(m, old, i)
 	launched := i.Launched()
-	switch i.Condition {
-	case core.Provisioned, core.Staging, core.Starting:
+	switch {
+	case i.Condition.Launching():
 		if len(i.Tasks) > 0 {
 			m.starts.Set(i.ID, i.Tasks[0].StagedAt)
 		}
-	case core.Unreachable, core.UnreachableInactive:
+	case i.Condition == core.Unreachable, i.Condition == core.UnreachableInactive:
 		m.starts.Delete(i.ID)
 		m.timers.ensure(timerSeek, string(i.ID), m.nextSeek())
 	default:
